@@ -1,0 +1,136 @@
+"""Every word that a user of Katib can see and a script may compare: groups, kinds, labels, conditions, reasons.
+
+They live together here and nowhere else, so that a search for one finds its only home. The words are Katib's where
+Katib has them; the ones that pykatib adds are marked so.
+"""
+
+from typing import Final
+
+GROUP: Final = "kubeflow.org"
+VERSION: Final = "v1beta1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+EXPERIMENT: Final = "Experiment"
+SUGGESTION: Final = "Suggestion"
+TRIAL: Final = "Trial"
+CONFIG_MAP: Final = "ConfigMap"
+SECRET: Final = "Secret"
+JOB: Final = "Job"
+
+# The worker job of `tune()`: a Python callable instead of a container (pykatib's own).
+CALLABLE_JOB: Final = "CallableJob"
+CALLABLE_API_VERSION: Final = "pykatib.dev/v1"
+
+# Labels, annotations, finalizers, environment
+LABEL_EXPERIMENT: Final = "katib.kubeflow.org/experiment"
+LABEL_SUGGESTION: Final = "katib.kubeflow.org/suggestion"
+LABEL_TRIAL: Final = "katib.kubeflow.org/trial"
+LABEL_DEPLOYMENT: Final = "katib.kubeflow.org/deployment"
+LABEL_COMPONENT: Final = "katib.kubeflow.org/component"
+LABEL_INJECTION: Final = "katib.kubeflow.org/metrics-collector-injection"
+FINALIZER_EXPERIMENT: Final = "update-prometheus-metrics"
+FINALIZER_TRIAL: Final = "clean-metrics-in-db"
+ENV_TRIAL_NAME: Final = "KATIB_TRIAL_NAME"
+
+# Trial names: `<experiment>-<8 characters of this alphabet>`
+NAME_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+NAME_SUFFIX_LENGTH: Final = 8
+MAX_EXPERIMENT_NAME_LENGTH: Final = 40
+
+# Condition types
+CREATED: Final = "Created"
+RUNNING: Final = "Running"
+RESTARTING: Final = "Restarting"
+SUCCEEDED: Final = "Succeeded"
+FAILED: Final = "Failed"
+KILLED: Final = "Killed"
+EARLY_STOPPED: Final = "EarlyStopped"
+METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
+DEPLOYMENT_READY: Final = "DeploymentReady"
+SUSPENDED: Final = "Suspended"  # pykatib's own: stopped without being deleted
+
+TRUE: Final = "True"
+FALSE: Final = "False"
+UNKNOWN: Final = "Unknown"
+
+# Reasons of Experiments
+EXPERIMENT_CREATED: Final = "ExperimentCreated"
+EXPERIMENT_RUNNING: Final = "ExperimentRunning"
+EXPERIMENT_RESTARTING: Final = "ExperimentRestarting"
+EXPERIMENT_GOAL_REACHED: Final = "ExperimentGoalReached"
+EXPERIMENT_MAX_TRIALS_REACHED: Final = "ExperimentMaxTrialsReached"
+EXPERIMENT_SUGGESTION_END_REACHED: Final = "ExperimentSuggestionEndReached"
+EXPERIMENT_FAILED: Final = "ExperimentFailed"
+EXPERIMENT_TIME_LIMIT_REACHED: Final = "ExperimentTimeLimitReached"  # pykatib's own
+EXPERIMENT_SUSPENDED: Final = "ExperimentSuspended"  # pykatib's own
+EXPERIMENT_RESUMED: Final = "ExperimentResumed"  # pykatib's own
+
+# Reasons of Suggestions
+SUGGESTION_CREATED: Final = "SuggestionCreated"
+SUGGESTION_RUNNING: Final = "SuggestionRunning"
+SUGGESTION_FAILED: Final = "SuggestionFailed"
+SUGGESTION_SUCCEEDED: Final = "Experiment is succeeded"
+SUGGESTION_END_REACHED: Final = "SuggestionEndReached"  # pykatib's own: the search space is used up
+EXPERIMENT_IS_RESTARTING: Final = "Experiment is restarting"
+DEPLOYMENT_NOT_READY: Final = "DeploymentNotReady"
+
+# Reasons of Trials
+TRIAL_CREATED: Final = "TrialCreated"
+TRIAL_RUNNING: Final = "TrialRunning"
+TRIAL_SUCCEEDED: Final = "TrialSucceeded"
+TRIAL_FAILED: Final = "TrialFailed"
+TRIAL_EARLY_STOPPED: Final = "TrialEarlyStopped"
+TRIAL_KILLED: Final = "TrialKilled"  # pykatib's own: Katib defines the condition and never sets it
+TRIAL_RETRYING: Final = "TrialRetrying"  # pykatib's own
+
+# Reasons of worker jobs that the local runners write (Kubernetes' own words, and two of ours)
+BACKOFF_LIMIT_EXCEEDED: Final = "BackoffLimitExceeded"
+DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
+WORKER_LOST: Final = "WorkerLost"  # pykatib's own: the machine or its supervisor went away under the job
+
+# Events
+RECONCILE_ERROR: Final = "ReconcileError"
+JOB_CREATED: Final = "JobCreated"
+JOB_DELETED: Final = "JobDeleted"
+JOB_RUNNING: Final = "JobRunning"
+JOB_SUCCEEDED: Final = "JobSucceeded"
+JOB_FAILED: Final = "JobFailed"
+NORMAL: Final = "Normal"
+WARNING: Final = "Warning"
+
+# Metric values
+UNAVAILABLE: Final = "unavailable"
+MIN: Final = "min"
+MAX: Final = "max"
+LATEST: Final = "latest"
+ZERO_TIME: Final = "0001-01-01T00:00:00Z"
+
+MINIMIZE: Final = "minimize"
+MAXIMIZE: Final = "maximize"
+
+# Resume policies
+NEVER: Final = "Never"
+LONG_RUNNING: Final = "LongRunning"
+FROM_VOLUME: Final = "FromVolume"
+
+# Collector kinds
+STDOUT: Final = "StdOut"
+FILE: Final = "File"
+TENSORFLOW_EVENT: Final = "TensorFlowEvent"
+PROMETHEUS_METRIC: Final = "PrometheusMetric"
+CUSTOM: Final = "Custom"
+PUSH: Final = "Push"
+NONE: Final = "None"
+COLLECTOR_KINDS: Final = (STDOUT, FILE, TENSORFLOW_EVENT, PROMETHEUS_METRIC, CUSTOM, PUSH, NONE)
+
+# Parameter types and distributions
+DOUBLE: Final = "double"
+INT: Final = "int"
+DISCRETE: Final = "discrete"
+CATEGORICAL: Final = "categorical"
+PARAMETER_TYPES: Final = (DOUBLE, INT, DISCRETE, CATEGORICAL)
+UNIFORM: Final = "uniform"
+LOG_UNIFORM: Final = "logUniform"
+NORMAL_DISTRIBUTION: Final = "normal"
+LOG_NORMAL: Final = "logNormal"
+DISTRIBUTIONS: Final = (UNIFORM, LOG_UNIFORM, NORMAL_DISTRIBUTION, LOG_NORMAL)

@@ -1,4 +1,4 @@
-"""Values that Experiments, Suggestions and Trials share: objective, algorithm, assignments, observations, collectors."""
+"""Values that several kinds share: objective, algorithm, assignments, observations, collectors."""
 
 import msgspec
 

@@ -1,0 +1,65 @@
+"""The descriptions of the algorithms that come with pykatib, one entry each.
+
+Only what is ready to use is listed. Nothing here imports an algorithm: `from_module` does so when one is made.
+"""
+
+from collections.abc import Sequence
+
+from pykatib.algorithms.description import AlgorithmInfo, SettingInfo, Settings, from_module
+from pykatib.algorithms.problem import Problem
+from pykatib.api.errors import FieldError
+
+RANDOM_STATE = SettingInfo(
+    name="random_state",
+    kind="int",
+    at_least=0,
+    help="The seed: the same number gives the same proposals. Without it each Experiment has a seed of its own.",
+)
+
+
+def every_double_has_a_step(problem: Problem, settings: Settings) -> Sequence[FieldError]:
+    """A grid can only be counted where every double has a step."""
+    return [
+        FieldError(
+            f"spec.parameters[{index}].feasibleSpace.step",
+            f"is needed for the double {parameter.name}: grid search tries every value, without a step there is no end",
+        )
+        for index, parameter in enumerate(problem.space.parameters)
+        if parameter.count is None
+    ]
+
+
+def has_parameters(problem: Problem, settings: Settings) -> Sequence[FieldError]:
+    """Without a parameter there is nothing to search."""
+    if len(problem.space) > 0:
+        return ()
+    return (FieldError("spec.parameters", "needs at least one parameter"),)
+
+
+BUILTIN: tuple[AlgorithmInfo, ...] = (
+    AlgorithmInfo(
+        name="random",
+        summary="Independent random points of the stated distributions; none twice.",
+        create=from_module("pykatib.algorithms.random_search", "RandomSearch"),
+        settings=(RANDOM_STATE,),
+        rules=(has_parameters,),
+        one_by_one=True,
+        exhausts=True,
+    ),
+    AlgorithmInfo(
+        name="grid",
+        summary="Every combination of the values, in order or shuffled.",
+        create=from_module("pykatib.algorithms.grid", "GridSearch"),
+        settings=(
+            SettingInfo(
+                name="random_state",
+                kind="int",
+                at_least=0,
+                help="Shuffles the order with this seed. Without it the last parameter changes fastest.",
+            ),
+        ),
+        rules=(has_parameters, every_double_has_a_step),
+        one_by_one=True,
+        exhausts=True,
+    ),
+)

@@ -1,0 +1,114 @@
+"""The algorithms that can be asked for by name: pykatib's own, and those of other packages.
+
+Other packages offer an `AlgorithmInfo` as an entry point of the group `pykatib.algorithms`, under the algorithm's
+name. Listing names loads none of them; one that cannot be loaded is told with its name and package, and harms no
+other. Names of pykatib's own cannot be taken.
+"""
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from pykatib.algorithms.builtin import BUILTIN
+from pykatib.algorithms.contract import Algorithm
+from pykatib.algorithms.description import AlgorithmInfo, Settings, nearest
+from pykatib.algorithms.problem import Problem
+from pykatib.algorithms.space import SearchSpace
+from pykatib.api.errors import FieldError, InvalidInput
+from pykatib.api.experiment import Experiment
+from pykatib.api.shared import AlgorithmSpec, ObjectiveSpec
+
+GROUP = "pykatib.algorithms"
+NAME_PATH = "spec.algorithm.algorithmName"
+SETTINGS_PATH = "spec.algorithm.algorithmSettings"
+
+_BUILTIN_BY_NAME = {info.name: info for info in BUILTIN}
+
+
+def names() -> tuple[str, ...]:
+    """Every algorithm that can be asked for, pykatib's own first."""
+    return (*_BUILTIN_BY_NAME, *_plugins())
+
+
+def early_stopping_names() -> tuple[str, ...]:
+    """Every early stopping algorithm that can be asked for."""
+    return ()
+
+
+def info(name: str) -> AlgorithmInfo:
+    """The description of an algorithm; InvalidInput where there is none or its package cannot be loaded."""
+    if name in _BUILTIN_BY_NAME:
+        return _BUILTIN_BY_NAME[name]
+    plugin = _plugins().get(name)
+    if plugin is None:
+        raise _wrong_name(f"unknown algorithm {name!r}; {nearest(name, names())}")
+    return _load(plugin)
+
+
+def check(experiment: Experiment) -> tuple[FieldError, ...]:
+    """What the algorithm finds wrong with an Experiment: its name, its settings, and what it asks of the search space.
+
+    A search space that makes no sense to any algorithm is left to the validation of the Experiment.
+    """
+    try:
+        chosen, settings = _chosen(experiment)
+    except InvalidInput as problem:
+        return problem.errors
+    try:
+        problem_of = _problem(experiment)
+    except InvalidInput:
+        return ()
+    return tuple(error for rule in chosen.rules for error in rule(problem_of, settings))
+
+
+def create(experiment: Experiment, *, seed: int) -> tuple[SearchSpace, Algorithm]:
+    """The space and the algorithm of an Experiment. `seed` counts where there is no setting `random_state`."""
+    chosen, settings = _chosen(experiment)
+    problem = _problem(experiment)
+    errors = [error for rule in chosen.rules for error in rule(problem, settings)]
+    if errors:
+        raise InvalidInput(errors)
+    state = settings.get("random_state")
+    return problem.space, chosen.create(problem, settings, seed=state if isinstance(state, int) else seed)
+
+
+def _chosen(experiment: Experiment) -> tuple[AlgorithmInfo, Settings]:
+    spec = experiment.spec.algorithm or AlgorithmSpec()
+    if not spec.algorithm_name:
+        raise _wrong_name(f"is missing; there are {', '.join(names())}")
+    found = info(spec.algorithm_name)
+    return found, found.read_settings(spec.algorithm_settings, path=SETTINGS_PATH)
+
+
+def _problem(experiment: Experiment) -> Problem:
+    spec = experiment.spec
+    return Problem(
+        space=SearchSpace.from_specs(spec.parameters),
+        objective=spec.objective or ObjectiveSpec(),
+        experiment_name=experiment.metadata.name,
+        max_trial_count=spec.max_trial_count,
+        parallel_trial_count=spec.parallel_trial_count,
+        nas_config=spec.nas_config,
+    )
+
+
+@cache
+def _plugins() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in _BUILTIN_BY_NAME}
+
+
+@cache
+def _load(plugin: EntryPoint) -> AlgorithmInfo:
+    source = f"the algorithm {plugin.name!r} of {plugin.value}"
+    try:
+        loaded = plugin.load()
+    except Exception as problem:  # whatever a foreign module raises while it is imported
+        raise _wrong_name(f"{source} cannot be loaded: {type(problem).__name__}: {problem}") from problem
+    if not isinstance(loaded, AlgorithmInfo):
+        raise _wrong_name(f"{source} is a {type(loaded).__name__}, not a pykatib AlgorithmInfo")
+    if loaded.name != plugin.name:
+        raise _wrong_name(f"{source} calls itself {loaded.name!r}")
+    return loaded
+
+
+def _wrong_name(message: str) -> InvalidInput:
+    return InvalidInput([FieldError(NAME_PATH, message)])

@@ -108,6 +108,10 @@ ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 MINIMIZE: Final = "minimize"
 MAXIMIZE: Final = "maximize"
 
+# What an Experiment asks of an active Trial (`Trial.spec.stop`, pykatib's own)
+STOP_SUSPEND: Final = "Suspend"
+STOP_KILL: Final = "Kill"
+
 # Resume policies
 NEVER: Final = "Never"
 LONG_RUNNING: Final = "LongRunning"

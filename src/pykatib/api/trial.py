@@ -30,6 +30,7 @@ class TrialSpec(Value, frozen=True):
     labels: dict[str, str] | None = None
     active_deadline_seconds: int | None = None  # pykatib's own
     retries: RetryPolicy | None = None  # pykatib's own
+    stop: str = ""  # pykatib's own: "Suspend" ends the worker job and keeps the Trial, "Kill" ends both
 
 
 class TrialStatus(Value, frozen=True):

@@ -1,0 +1,296 @@
+"""What an Experiment wants next: its status from its Trials, its end, and its budget.
+
+Katib's rules (the control plane's sections 4.1 to 4.7), with one definition of "completed" for the end and for the
+budget, no Trial deleted that has ended, no restart that nobody asked for, and a search space that may come to an end.
+"""
+
+import msgspec
+
+from pykatib.api import names
+from pykatib.api.conditions import (
+    end_running,
+    find_condition,
+    is_true,
+    set_condition,
+    set_terminal,
+    without_condition,
+)
+from pykatib.api.experiment import Experiment, ExperimentStatus
+from pykatib.api.meta import ObjectMeta
+from pykatib.api.suggestion import Suggestion, SuggestionSpec
+from pykatib.api.times import rfc3339, seconds_of
+from pykatib.control.blueprint import Blueprint, owned_by
+from pykatib.control.observation import reaches_goal
+from pykatib.control.plan import NOTHING, Action, Create, Delete, Plan, Update, UpdateStatus
+from pykatib.control.view import PENDING, ExperimentView
+
+def is_completed(experiment: Experiment) -> bool:
+    """True when the Experiment has succeeded or failed."""
+    conditions = experiment.status.conditions
+    return is_true(conditions, names.SUCCEEDED) or is_true(conditions, names.FAILED)
+
+
+def is_restartable(experiment: Experiment) -> bool:
+    """True when a larger budget takes the Experiment up again: its Trials were used up and its policy allows it."""
+    succeeded = find_condition(experiment.status.conditions, names.SUCCEEDED)
+    return (
+        succeeded is not None
+        and succeeded.status == names.TRUE
+        and succeeded.reason == names.EXPERIMENT_MAX_TRIALS_REACHED
+        and experiment.spec.resume_policy in (names.LONG_RUNNING, names.FROM_VOLUME)
+    )
+
+
+def plan_experiment(
+    experiment: Experiment,
+    suggestion: Suggestion | None,
+    view: ExperimentView,
+    blueprint: Blueprint | None,
+    now: float,
+) -> Plan:
+    """The next steps of an Experiment, given its Suggestion and what is known of its Trials.
+
+    `blueprint` is None where the template cannot be had; the runtime says so, and nothing new is started.
+    """
+    if experiment.metadata.deletion_timestamp is not None:
+        return NOTHING
+    status = _with_created(experiment.status, now)
+    status = _with_tallies(status, view)
+    if is_completed(experiment):
+        if _wants_restart(experiment):
+            status = _restarted(status, now)
+        else:
+            return _plan_completed(experiment, suggestion, status, view)
+    if experiment.spec.suspend:
+        return _plan_suspended(experiment, status, view, now)
+    status = _resumed(status, now)
+    status, ended = _decided(experiment, suggestion, status, view, now)
+    if ended:
+        return _plan_end(experiment, status, view)
+    actions, wanted = _budget(experiment, suggestion, view, blueprint)
+    if suggestion is None:
+        if wanted:
+            actions.append(Create(_new_suggestion(experiment, wanted)))
+    else:
+        requests = (
+            max(suggestion.spec.requests, wanted) if not suggestion.status.exhausted else suggestion.spec.requests
+        )
+        if requests != suggestion.spec.requests:
+            changed = msgspec.structs.replace(suggestion.spec, requests=requests)
+            actions.append(Update(msgspec.structs.replace(suggestion, spec=changed)))
+    if status != experiment.status:
+        actions.insert(0, UpdateStatus(msgspec.structs.replace(experiment, status=status)))
+    return Plan(tuple(actions), _seconds_left(experiment, status, now))
+
+
+def _with_created(status: ExperimentStatus, now: float) -> ExperimentStatus:
+    if find_condition(status.conditions, names.CREATED) is not None:
+        return status
+    conditions = set_condition(
+        status.conditions, names.CREATED, reason=names.EXPERIMENT_CREATED, message="Experiment is created", now=now
+    )
+    return msgspec.structs.replace(status, conditions=conditions, start_time=rfc3339(now))
+
+
+def _with_tallies(status: ExperimentStatus, view: ExperimentView) -> ExperimentStatus:
+    return ExperimentStatus(
+        start_time=status.start_time,
+        completion_time=status.completion_time,
+        last_reconcile_time=status.last_reconcile_time,
+        conditions=status.conditions,
+        current_optimal_trial=view.optimal_trial() or status.current_optimal_trial,
+        running_trial_list=view.active_names(names.RUNNING),
+        pending_trial_list=view.active_names(PENDING),
+        failed_trial_list=view.finished_names(names.FAILED),
+        succeeded_trial_list=view.finished_names(names.SUCCEEDED),
+        killed_trial_list=view.finished_names(names.KILLED),
+        early_stopped_trial_list=view.finished_names(names.EARLY_STOPPED),
+        metrics_unavailable_trial_list=view.finished_names(names.METRICS_UNAVAILABLE),
+        trials=view.trial_count,
+        trials_succeeded=view.count(names.SUCCEEDED),
+        trials_failed=view.count(names.FAILED),
+        trials_killed=view.count(names.KILLED),
+        trials_pending=view.count(PENDING),
+        trials_running=view.count(names.RUNNING),
+        trials_early_stopped=view.count(names.EARLY_STOPPED),
+        trial_metrics_unavailable=view.count(names.METRICS_UNAVAILABLE),
+        active_seconds=status.active_seconds,
+    )
+
+
+def _wants_restart(experiment: Experiment) -> bool:
+    limit = experiment.spec.max_trial_count
+    return is_restartable(experiment) and limit is not None and limit > experiment.status.trials
+
+
+def _restarted(status: ExperimentStatus, now: float) -> ExperimentStatus:
+    conditions = without_condition(without_condition(status.conditions, names.SUCCEEDED), names.FAILED)
+    conditions = set_condition(
+        conditions,
+        names.RESTARTING,
+        reason=names.EXPERIMENT_RESTARTING,
+        message="Experiment is restarted",
+        now=now,
+    )
+    return msgspec.structs.replace(status, conditions=conditions, completion_time=None)
+
+
+def _plan_completed(
+    experiment: Experiment, suggestion: Suggestion | None, status: ExperimentStatus, view: ExperimentView
+) -> Plan:
+    """A finished Experiment keeps its tallies true while Trials that were running come to their ends."""
+    if status == experiment.status:
+        return NOTHING
+    return Plan((UpdateStatus(msgspec.structs.replace(experiment, status=status)),))
+
+
+def _stop_active(view: ExperimentView, stop: str) -> list[Action]:
+    return [
+        Update(msgspec.structs.replace(trial, spec=msgspec.structs.replace(trial.spec, stop=stop)))
+        for trial in view.active_trials()
+        if trial.spec.stop != stop
+    ]
+
+
+def _plan_suspended(experiment: Experiment, status: ExperimentStatus, view: ExperimentView, now: float) -> Plan:
+    """Stop without delete: the worker jobs of active Trials are ended, the Trials wait to be run again."""
+    actions = _stop_active(view, names.STOP_SUSPEND)
+    if not is_true(status.conditions, names.SUSPENDED):
+        conditions = end_running(status.conditions, now=now)
+        conditions = set_condition(
+            conditions,
+            names.SUSPENDED,
+            reason=names.EXPERIMENT_SUSPENDED,
+            message="Experiment is stopped; resuming takes it up where it was",
+            now=now,
+        )
+        status = msgspec.structs.replace(
+            status, conditions=conditions, active_seconds=_active_seconds(experiment.status, now)
+        )
+    if status != experiment.status:
+        actions.insert(0, UpdateStatus(msgspec.structs.replace(experiment, status=status)))
+    return Plan(tuple(actions))
+
+
+def _resumed(status: ExperimentStatus, now: float) -> ExperimentStatus:
+    if not is_true(status.conditions, names.SUSPENDED):
+        return status
+    conditions = set_condition(
+        status.conditions,
+        names.SUSPENDED,
+        status=names.FALSE,
+        reason=names.EXPERIMENT_RESUMED,
+        message="Experiment is resumed",
+        now=now,
+    )
+    return msgspec.structs.replace(status, conditions=conditions)
+
+
+def _active_seconds(status: ExperimentStatus, now: float) -> float:
+    """Seconds the Experiment has spent running: before its last resume, and since."""
+    suspended = find_condition(status.conditions, names.SUSPENDED)
+    if suspended is not None and suspended.status == names.TRUE:
+        return status.active_seconds
+    since = suspended.last_update_time if suspended is not None else status.start_time
+    return status.active_seconds + (max(0.0, now - seconds_of(since)) if since else 0.0)
+
+
+def _seconds_left(experiment: Experiment, status: ExperimentStatus, now: float) -> float | None:
+    limit = experiment.spec.active_deadline_seconds
+    return None if limit is None else max(0.0, limit - _active_seconds(status, now))
+
+
+def _decided(
+    experiment: Experiment, suggestion: Suggestion | None, status: ExperimentStatus, view: ExperimentView, now: float
+) -> tuple[ExperimentStatus, bool]:
+    """The status with the Experiment's end in it, if it has come; the first test that holds decides."""
+    spec = experiment.spec
+    failed_count = view.count(names.FAILED) + view.count(names.METRICS_UNAVAILABLE)
+    kind, reason, message = names.SUCCEEDED, "", ""
+    if spec.objective is not None and view.best is not None and reaches_goal(view.best_value, spec.objective):
+        reason = names.EXPERIMENT_GOAL_REACHED
+        message = "Experiment has succeeded because Objective goal has reached"
+    elif spec.max_failed_trial_count is not None and failed_count and failed_count >= spec.max_failed_trial_count:
+        kind, reason = names.FAILED, names.EXPERIMENT_FAILED
+        message = "Experiment has failed because max failed count has reached"
+    elif spec.max_trial_count is not None and view.finished_count >= spec.max_trial_count:
+        reason = names.EXPERIMENT_MAX_TRIALS_REACHED
+        message = "Experiment has succeeded because max trial count has reached"
+        if view.best is None:
+            message += "; no Trial has an objective value"
+    elif _seconds_left(experiment, status, now) == 0.0:
+        reason = names.EXPERIMENT_TIME_LIMIT_REACHED
+        message = f"Experiment has ended because its time limit of {spec.active_deadline_seconds} s has been reached"
+        kind = names.SUCCEEDED if view.best is not None else names.FAILED
+    elif suggestion is not None and is_true(suggestion.status.conditions, names.FAILED):
+        kind, reason = names.FAILED, names.EXPERIMENT_FAILED
+        failure = find_condition(suggestion.status.conditions, names.FAILED)
+        message = "Suggestion has failed" + (f": {failure.message}" if failure and failure.message else "")
+    elif (
+        suggestion is not None
+        and suggestion.status.exhausted
+        and not view.active_count
+        and not view.unstarted(suggestion.status.suggestions, 1)
+    ):
+        reason = names.EXPERIMENT_SUGGESTION_END_REACHED
+        message = "Experiment has succeeded because suggestion service has reached the end"
+    if reason:
+        conditions = set_terminal(status.conditions, kind, reason=reason, message=message, now=now)
+        return msgspec.structs.replace(status, conditions=conditions, completion_time=rfc3339(now)), True
+    if view.trial_count:
+        conditions = set_condition(
+            status.conditions, names.RUNNING, reason=names.EXPERIMENT_RUNNING, message="Experiment is running", now=now
+        )
+        if conditions is not status.conditions:
+            status = msgspec.structs.replace(status, conditions=conditions)
+    return status, False
+
+
+def _plan_end(experiment: Experiment, status: ExperimentStatus, view: ExperimentView) -> Plan:
+    """The status first. Running Trials run to their ends, as in Katib, but for a time limit, which is a limit."""
+    actions: list[Action] = [UpdateStatus(msgspec.structs.replace(experiment, status=status))]
+    if status.conditions[-1].reason == names.EXPERIMENT_TIME_LIMIT_REACHED:
+        actions += _stop_active(view, names.STOP_KILL)
+    return Plan(tuple(actions))
+
+
+def _budget(
+    experiment: Experiment, suggestion: Suggestion | None, view: ExperimentView, blueprint: Blueprint | None
+) -> tuple[list[Action], int]:
+    """Trials to create or delete, and the number of assignments wanted in all."""
+    spec = experiment.spec
+    parallel = spec.parallel_trial_count or 1
+    required = parallel
+    if spec.max_trial_count is not None:
+        required = min(spec.max_trial_count - view.finished_count, parallel)
+    surplus = view.active_count - parallel
+    actions: list[Action] = []
+    if surplus > 0:  # parallelTrialCount was lowered: the newest go, and come back from their assignments later
+        newest = view.active_trials()[-surplus:]
+        return [Delete(trial.reference, trial.metadata.uid) for trial in newest], 0
+    actions.extend(
+        Update(msgspec.structs.replace(trial, spec=msgspec.structs.replace(trial.spec, stop="")))
+        for trial in (view.active_trials() if view.stopped_count else ())
+        if trial.spec.stop == names.STOP_SUSPEND
+    )
+    missing = max(0, required - view.active_count)
+    if suggestion is not None and missing and blueprint is not None:
+        assignments = view.unstarted(suggestion.status.suggestions, missing)
+        actions.extend(Create(blueprint.trial(assignment)) for assignment in assignments)
+    return actions, view.trial_count + missing if missing else 0
+
+
+def _new_suggestion(experiment: Experiment, requests: int) -> Suggestion:
+    meta = experiment.metadata
+    return Suggestion(
+        metadata=ObjectMeta(
+            name=meta.name,
+            namespace=meta.namespace,
+            labels=meta.labels,
+            annotations=meta.annotations,
+            owner_references=owned_by(experiment),
+        ),
+        spec=SuggestionSpec(
+            experiment.spec.algorithm, experiment.spec.early_stopping, requests, experiment.spec.resume_policy
+        ),
+    )

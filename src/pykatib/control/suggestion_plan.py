@@ -1,0 +1,138 @@
+"""What a Suggestion wants next: more assignments, or its end.
+
+The planner says how many assignments are missing; the runtime asks the algorithm; `with_proposals` makes the new
+status of the answer. Names of Trials are derived from the Experiment's uid and the number of the assignment, so that
+asking again after a crash gives the same names with the same values.
+"""
+
+import hashlib
+from collections.abc import Container, Sequence
+
+import msgspec
+
+from pykatib.api import names
+from pykatib.api.conditions import Conditions, is_true, set_condition, set_terminal, without_condition
+from pykatib.api.experiment import Experiment
+from pykatib.api.shared import ParameterAssignment
+from pykatib.api.suggestion import Suggestion, SuggestionStatus, TrialAssignment
+from pykatib.api.times import rfc3339
+from pykatib.control.experiment_plan import is_completed
+
+
+class Proposed(msgspec.Struct, frozen=True):
+    """One answer of an algorithm, in words of the wire."""
+
+    assignments: tuple[ParameterAssignment, ...]
+    labels: dict[str, str] | None = None
+
+
+def missing_count(suggestion: Suggestion, experiment: Experiment) -> int:
+    """How many assignments are to be asked for now."""
+    status = suggestion.status
+    if (
+        suggestion.metadata.deletion_timestamp is not None
+        or experiment.metadata.deletion_timestamp is not None
+        or status.exhausted
+        or is_true(status.conditions, names.FAILED)
+        or is_completed(experiment)
+        or experiment.spec.suspend
+    ):
+        return 0
+    return max(0, suggestion.spec.requests - status.suggestion_count)
+
+
+def settled_status(suggestion: Suggestion, experiment: Experiment, now: float) -> SuggestionStatus:
+    """The status that follows from the Experiment's state alone; the very same object when nothing changes."""
+    status = suggestion.status
+    conditions = status.conditions
+    start_time = status.start_time
+    if not conditions:
+        conditions = set_condition(
+            conditions, names.CREATED, reason=names.SUGGESTION_CREATED, message="Suggestion is created", now=now
+        )
+        start_time = rfc3339(now)
+    completion_time = status.completion_time
+    if is_true(conditions, names.FAILED):
+        pass
+    elif is_completed(experiment):
+        if suggestion.spec.resume_policy != names.LONG_RUNNING and not is_true(conditions, names.SUCCEEDED):
+            conditions = _succeeded(conditions, suggestion.spec.resume_policy, now)
+            completion_time = rfc3339(now)
+    elif is_true(conditions, names.SUCCEEDED):
+        conditions = _set_running(
+            without_condition(conditions, names.SUCCEEDED),
+            names.FALSE,
+            names.EXPERIMENT_IS_RESTARTING,
+            "Suggestion is not running",
+            now,
+        )
+        conditions = _set_running(conditions, names.TRUE, names.SUGGESTION_RUNNING, "Suggestion is running", now)
+        completion_time = None
+    else:
+        conditions = _set_running(conditions, names.TRUE, names.SUGGESTION_RUNNING, "Suggestion is running", now)
+    if conditions is status.conditions:
+        return status
+    return msgspec.structs.replace(
+        status, conditions=conditions, start_time=start_time, completion_time=completion_time
+    )
+
+
+def _set_running(conditions: Conditions, status: str, reason: str, message: str, now: float) -> Conditions:
+    return set_condition(conditions, names.RUNNING, status=status, reason=reason, message=message, now=now)
+
+
+def _succeeded(conditions: Conditions, resume_policy: str, now: float) -> Conditions:
+    if is_true(conditions, names.RUNNING):
+        conditions = _set_running(conditions, names.FALSE, "Suggestion is succeeded", "Suggestion is not running", now)
+    message = (
+        "Suggestion is succeeded, suggestion volume is not deleted, can be restarted"
+        if resume_policy == names.FROM_VOLUME
+        else "Suggestion is succeeded, can't be restarted"
+    )
+    return set_condition(conditions, names.SUCCEEDED, reason=names.SUGGESTION_SUCCEEDED, message=message, now=now)
+
+
+def failed_status(suggestion: Suggestion, message: str, now: float) -> SuggestionStatus:
+    """The status of a Suggestion whose algorithm cannot go on."""
+    conditions = set_terminal(
+        suggestion.status.conditions, names.FAILED, reason=names.SUGGESTION_FAILED, message=message, now=now
+    )
+    return msgspec.structs.replace(suggestion.status, conditions=conditions, completion_time=rfc3339(now))
+
+
+def with_proposals(
+    suggestion: Suggestion, experiment: Experiment, proposals: Sequence[Proposed], *, wanted: int, taken: Container[str]
+) -> SuggestionStatus:
+    """The status with an algorithm's answer appended; fewer proposals than `wanted` mean that there are no more."""
+    status = suggestion.status
+    meta = experiment.metadata
+    assignments = [
+        TrialAssignment(
+            name=trial_name(meta.name, meta.uid, status.suggestion_count + place, taken),
+            parameter_assignments=proposal.assignments,
+            labels=proposal.labels,
+        )
+        for place, proposal in enumerate(proposals[:wanted])
+    ]
+    return msgspec.structs.replace(
+        status,
+        suggestions=status.suggestions.extend(assignments) if assignments else status.suggestions,
+        suggestion_count=status.suggestion_count + len(assignments),
+        exhausted=len(assignments) < wanted,
+    )
+
+
+def trial_name(experiment_name: str, experiment_uid: str, index: int, taken: Container[str] = ()) -> str:
+    """The name of Trial number `index`: the Experiment's and eight letters; another eight where those are taken."""
+    attempt = 0
+    while True:
+        digest = hashlib.blake2b(f"{experiment_uid}/{index}/{attempt}".encode(), digest_size=8).digest()
+        number = int.from_bytes(digest)
+        letters = []
+        for _ in range(names.NAME_SUFFIX_LENGTH):
+            number, place = divmod(number, len(names.NAME_ALPHABET))
+            letters.append(names.NAME_ALPHABET[place])
+        name = f"{experiment_name}-{''.join(letters)}"
+        if name not in taken:
+            return name
+        attempt += 1

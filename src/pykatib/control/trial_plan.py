@@ -1,0 +1,286 @@
+"""What a Trial wants next: its worker job, a retry, its end.
+
+Each worker job carries the number of the attempt that it is (`ANNOTATION_ATTEMPT`). A retry first counts itself in the
+Trial's status, then deletes the failed job; a job of an earlier attempt is only deleted, never counted again, so that
+dying between the two steps does no harm.
+"""
+
+from typing import Any
+
+import msgspec
+
+from pykatib.api import names
+from pykatib.api.conditions import Conditions, end_running, set_condition, set_terminal
+from pykatib.api.experiment import RetryPolicy
+from pykatib.api.meta import ObjectMeta, OwnerReference, Reference
+from pykatib.api.objects import WorkerJob
+from pykatib.api.shared import Observation
+from pykatib.api.times import rfc3339, seconds_of
+from pykatib.api.trial import Trial, TrialStatus
+from pykatib.api.wire import decode
+from pykatib.control.observation import has_objective
+from pykatib.control.plan import NOTHING, Action, Create, Delete, ForgetObservations, Plan, Tell, Update, UpdateStatus
+from pykatib.control.verdict import Verdict
+from pykatib.control.view import is_finished
+
+ANNOTATION_ATTEMPT = "pykatib.dev/attempt"
+
+CRASH, TIMEOUT, LOST = "crash", "timeout", "lost"
+
+
+class JobView(msgspec.Struct, frozen=True):
+    """A worker job as the planner sees it. `observation` is read for jobs that have ended, before they are deleted."""
+
+    job: WorkerJob
+    verdict: Verdict
+    observation: Observation | None = None
+
+
+class _Head(msgspec.Struct, rename="camel"):
+    api_version: str = ""
+    kind: str = ""
+    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
+    spec: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+def worker_reference(trial: Trial) -> Reference:
+    """The key of a Trial's worker job, which has the Trial's name."""
+    head = decode(bytes(trial.spec.run_spec), _Kind)
+    return Reference(head.kind, trial.metadata.namespace, trial.metadata.name, head.api_version)
+
+
+class _Kind(msgspec.Struct, rename="camel"):
+    api_version: str = ""
+    kind: str = ""
+
+
+def plan_trial(trial: Trial, view: JobView | None, now: float) -> Plan:
+    """The next steps of a Trial, given its worker job if there is one."""
+    if trial.metadata.deletion_timestamp is not None:
+        return _plan_deleted(trial)
+    if is_finished(trial):
+        if view is not None and not trial.spec.retain_run:
+            return Plan(_delete_job(trial, view))
+        return NOTHING
+    if trial.spec.stop == names.STOP_KILL:
+        return _plan_killed(trial, view, now)
+    if trial.spec.stop == names.STOP_SUSPEND:
+        return _plan_suspended(trial, view, now)
+    if view is None:
+        return _plan_started(trial, now)
+    if view.job.metadata.deletion_timestamp is not None:
+        return NOTHING
+    if attempt_of(view.job) < _attempts(trial.status):
+        return Plan((Delete(view.job.reference, view.job.metadata.uid),))
+    if view.verdict.state == "succeeded":
+        return _plan_succeeded(trial, view, now)
+    if view.verdict.state == "failed":
+        return _plan_failed(trial, view, now)
+    return _plan_running(trial, view, now)
+
+
+def attempt_of(job: WorkerJob) -> int:
+    """Which attempt of its Trial a worker job is, from 0."""
+    text = job.metadata.annotations.get(ANNOTATION_ATTEMPT, "0")
+    return int(text) if text.isdigit() else 0
+
+
+def _attempts(status: TrialStatus) -> int:
+    return sum(status.retry_counts.values()) if status.retry_counts else 0
+
+
+def _plan_deleted(trial: Trial) -> Plan:
+    remaining = tuple(name for name in trial.metadata.finalizers if name != names.FINALIZER_TRIAL)
+    if len(remaining) == len(trial.metadata.finalizers):
+        return NOTHING
+    metadata = msgspec.structs.replace(trial.metadata, finalizers=remaining)
+    return Plan(
+        (
+            ForgetObservations(trial.metadata.namespace, trial.metadata.name),
+            Update(msgspec.structs.replace(trial, metadata=metadata)),
+        )
+    )
+
+
+def _delete_job(trial: Trial, view: JobView) -> tuple[Action, ...]:
+    if view.job.metadata.deletion_timestamp is not None:
+        return ()
+    name = view.job.metadata.name
+    return (
+        Delete(view.job.reference, view.job.metadata.uid),
+        Tell(trial.reference, names.NORMAL, names.JOB_DELETED, f"Job {name} has been deleted"),
+    )
+
+
+def _with_status(trial: Trial, **changes: Any) -> UpdateStatus:
+    return UpdateStatus(msgspec.structs.replace(trial, status=msgspec.structs.replace(trial.status, **changes)))
+
+
+def _created(trial: Trial, now: float) -> Conditions:
+    return set_condition(
+        trial.status.conditions, names.CREATED, reason=names.TRIAL_CREATED, message="Trial is created", now=now
+    )
+
+
+def _running(conditions: Conditions, now: float) -> Conditions:
+    return set_condition(conditions, names.RUNNING, reason=names.TRIAL_RUNNING, message="Trial is running", now=now)
+
+
+def _plan_started(trial: Trial, now: float) -> Plan:
+    job = _new_job(trial)
+    name = trial.metadata.name
+    return Plan(
+        (
+            Create(job),
+            _with_status(
+                trial,
+                conditions=_running(_created(trial, now), now),
+                start_time=trial.status.start_time or rfc3339(now),
+            ),
+            Tell(trial.reference, names.NORMAL, names.JOB_CREATED, f"Job {name} has been created"),
+        ),
+        _deadline(trial, None, now),
+    )
+
+
+def _new_job(trial: Trial) -> WorkerJob:
+    head = decode(bytes(trial.spec.run_spec), _Head)
+    attempts = _attempts(trial.status)
+    annotations = head.metadata.annotations
+    metadata = ObjectMeta(
+        name=trial.metadata.name,
+        namespace=trial.metadata.namespace,
+        labels=head.metadata.labels,
+        annotations={**annotations, ANNOTATION_ATTEMPT: str(attempts)} if attempts else annotations,
+        owner_references=(
+            OwnerReference(trial.api_version, trial.kind, trial.metadata.name, trial.metadata.uid, True, True),
+        ),
+    )
+    return WorkerJob(api_version=head.api_version, kind=head.kind, metadata=metadata, spec=head.spec)
+
+
+def _plan_running(trial: Trial, view: JobView, now: float) -> Plan:
+    left = _deadline(trial, view, now)
+    if left == 0.0:
+        limit = trial.spec.active_deadline_seconds
+        late = Verdict("failed", names.DEADLINE_EXCEEDED, f"Trial was active longer than its limit of {limit} s")
+        return _plan_failed(trial, msgspec.structs.replace(view, verdict=late), now)
+    conditions = _running(_created(trial, now), now)
+    if conditions is trial.status.conditions:
+        return Plan((), left)
+    start_time = trial.status.start_time or rfc3339(now)
+    return Plan((_with_status(trial, conditions=conditions, start_time=start_time),), left)
+
+
+class _JobStatus(msgspec.Struct, rename="camel"):
+    start_time: str | None = None
+
+
+def _deadline(trial: Trial, view: JobView | None, now: float) -> float | None:
+    """Seconds that the Trial's own time limit leaves; it counts from the start of the job, not of the waiting."""
+    limit = trial.spec.active_deadline_seconds
+    if limit is None or view is None:
+        return None
+    started = decode(bytes(view.job.status), _JobStatus).start_time
+    return None if started is None else max(0.0, seconds_of(started) + limit - now)
+
+
+def _plan_succeeded(trial: Trial, view: JobView, now: float) -> Plan:
+    objective = trial.spec.objective
+    name = trial.metadata.name
+    if objective is not None and has_objective(view.observation, objective):
+        kind, reason, message = names.SUCCEEDED, names.TRIAL_SUCCEEDED, "Trial has succeeded"
+        event = Tell(trial.reference, names.NORMAL, names.JOB_SUCCEEDED, f"Job {name} has succeeded")
+    else:
+        kind = reason = names.METRICS_UNAVAILABLE
+        message = "Metrics are not available"
+        text = f"Metrics are not available for Job {name}"
+        event = Tell(trial.reference, names.WARNING, names.METRICS_UNAVAILABLE, text)
+    return _plan_end(trial, view, kind, reason, message, event, now)
+
+
+def _plan_end(trial: Trial, view: JobView, kind: str, reason: str, message: str, event: Tell, now: float) -> Plan:
+    reason, message = with_job_words(reason, message, view.verdict)
+    conditions = set_terminal(_created(trial, now), kind, reason=reason, message=message, now=now)
+    status = _with_status(
+        trial,
+        conditions=conditions,
+        completion_time=rfc3339(now),
+        observation=view.observation,
+        start_time=trial.status.start_time or rfc3339(now),
+    )
+    deletion = () if trial.spec.retain_run else _delete_job(trial, view)
+    return Plan((status, event, *deletion))
+
+
+def with_job_words(reason: str, message: str, verdict: Verdict) -> tuple[str, str]:
+    """Reason and message of a Trial's condition, with the worker job's own appended where it has any."""
+    if verdict.reason:
+        reason = f"{reason}. Job reason: {verdict.reason}"
+    if verdict.message:
+        message = f"{message}. Job message: {verdict.message}"
+    return reason, message
+
+
+def failure_class(verdict: Verdict) -> str:
+    """`timeout`, `lost` or `crash`."""
+    if verdict.reason == names.DEADLINE_EXCEEDED:
+        return TIMEOUT
+    return LOST if verdict.reason == names.WORKER_LOST else CRASH
+
+
+def _retries_left(trial: Trial, kind: str) -> bool:
+    policy = trial.spec.retries or RetryPolicy()
+    limit = {CRASH: policy.crash or 0, TIMEOUT: policy.timeout or 0, LOST: policy.lost}[kind]
+    used = (trial.status.retry_counts or {}).get(kind, 0)
+    return limit is None or used < limit
+
+
+def _plan_failed(trial: Trial, view: JobView, now: float) -> Plan:
+    kind = failure_class(view.verdict)
+    name = trial.metadata.name
+    words = " ".join(word for word in (view.verdict.message, view.verdict.reason) if word)
+    text = f"Job {name} has failed" + (f". {words}" if words else "")
+    event = Tell(trial.reference, names.WARNING, names.JOB_FAILED, text)
+    if _retries_left(trial, kind):
+        counts = {**(trial.status.retry_counts or {})}
+        counts[kind] = counts.get(kind, 0) + 1
+        retrying = Tell(
+            trial.reference,
+            names.NORMAL,
+            names.TRIAL_RETRYING,
+            f"Trial is run again after {kind} number {counts[kind]}",
+        )
+        return Plan(
+            (
+                _with_status(trial, retry_counts=counts),
+                event,
+                retrying,
+                Delete(view.job.reference, view.job.metadata.uid),
+            )
+        )
+    plain = msgspec.structs.replace(view, observation=None)  # a failed Trial has no observation, as in Katib
+    return _plan_end(trial, plain, names.FAILED, names.TRIAL_FAILED, "Trial has failed", event, now)
+
+
+def _plan_suspended(trial: Trial, view: JobView | None, now: float) -> Plan:
+    actions: list[Action] = []
+    conditions = end_running(_created(trial, now), now=now)
+    if conditions is not trial.status.conditions:
+        actions.append(_with_status(trial, conditions=conditions))
+    if view is not None and view.job.metadata.deletion_timestamp is None:
+        actions.append(Delete(view.job.reference, view.job.metadata.uid))
+    return Plan(tuple(actions))
+
+
+def _plan_killed(trial: Trial, view: JobView | None, now: float) -> Plan:
+    conditions = set_terminal(
+        _created(trial, now), names.KILLED, reason=names.TRIAL_KILLED, message="Trial is killed", now=now
+    )
+    status = _with_status(
+        trial,
+        conditions=conditions,
+        completion_time=rfc3339(now),
+        observation=view.observation if view is not None else None,
+    )
+    return Plan((status, *(_delete_job(trial, view) if view is not None else ())))

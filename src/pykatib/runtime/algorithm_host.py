@@ -1,0 +1,123 @@
+"""Algorithms at work in this process, one instance an Experiment.
+
+An instance is told what has ended since it was last asked. When it is not there, because this process is new, it is
+made and told the whole history; the law that cold equals warm makes that the same. So nothing of it needs keeping.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pykatib.algorithms.contract import Algorithm, Ask, FinishedTrial, Outcome, ProposedTrial
+from pykatib.algorithms.space import SearchSpace
+from pykatib.api import names
+from pykatib.api.experiment import Experiment
+from pykatib.api.meta import Reference
+from pykatib.api.suggestion import Suggestion
+from pykatib.api.trial import Trial
+from pykatib.control.observation import number_of, value_text
+from pykatib.control.suggestion_plan import Proposed
+from pykatib.control.view import ExperimentView, trial_state
+
+_OUTCOMES: Mapping[str, Outcome] = {
+    names.SUCCEEDED: "succeeded",
+    names.EARLY_STOPPED: "early-stopped",
+    names.FAILED: "failed",
+    names.KILLED: "killed",
+    names.METRICS_UNAVAILABLE: "metrics-unavailable",
+}
+
+
+class AlgorithmFactory(Protocol):
+    """Makes an Experiment's algorithm; raises InvalidInput where its settings do not allow one."""
+
+    def __call__(self, experiment: Experiment, *, seed: int) -> tuple[SearchSpace, Algorithm]:
+        """The search space and a fresh algorithm over it."""
+        ...
+
+
+class _Session:
+    def __init__(self, space: SearchSpace, algorithm: Algorithm) -> None:
+        self.space = space
+        self.algorithm = algorithm
+        self.told = 0
+        self.removal_count = 0
+        self.indexes: dict[str, int] = {}
+        self.indexed = 0
+
+
+class AlgorithmHost:
+    """Asks algorithms for proposals. One loop owns it."""
+
+    def __init__(self, create: AlgorithmFactory) -> None:
+        self._create = create
+        self._sessions: dict[tuple[Reference, str], _Session] = {}
+
+    def propose(
+        self, experiment: Experiment, suggestion: Suggestion, view: ExperimentView, count: int
+    ) -> list[Proposed]:
+        """Up to `count` proposals; fewer mean that there are no more.
+
+        Raises:
+            InvalidInput: the algorithm does not take these settings or this space.
+        """
+        key = (experiment.reference, experiment.metadata.uid)
+        session = self._sessions.get(key)
+        if session is None or session.removal_count != view.removal_count:
+            space, algorithm = self._create(experiment, seed=seed_of(experiment))
+            session = self._sessions[key] = _Session(space, algorithm)
+            session.removal_count = view.removal_count
+        status = suggestion.status
+        indexes = session.indexes
+        for assignment in status.suggestions.since(session.indexed):
+            indexes[assignment.name] = session.indexed
+            session.indexed += 1
+        news = view.history[session.told :]
+        if news:
+            session.algorithm.tell([_finished(trial, session.space, indexes) for trial in news])
+            session.told += len(news)
+            for trial in news:
+                indexes.pop(trial.metadata.name, None)
+        active = tuple(
+            ProposedTrial(
+                indexes.get(trial.metadata.name, -1),
+                trial.metadata.name,
+                session.space.parse(trial.spec.parameter_assignments),
+                trial.metadata.labels,
+            )
+            for trial in view.active_trials()
+        )
+        answer = session.algorithm.ask(Ask(count, status.suggestion_count, active))
+        return [
+            Proposed(session.space.format(proposal.values), dict(proposal.labels) if proposal.labels else None)
+            for proposal in answer
+        ]
+
+    def forget(self, reference: Reference, uid: str) -> None:
+        """Lets an Experiment's algorithm go; it is made again when it is needed."""
+        self._sessions.pop((reference, uid), None)
+
+
+def seed_of(experiment: Experiment) -> int:
+    """The seed of an Experiment that names none: from its uid, so that it is the same after a restart."""
+    return int.from_bytes(experiment.metadata.uid.encode()[-8:], "big") & 0x7FFFFFFF
+
+
+def _finished(trial: Trial, space: SearchSpace, indexes: Mapping[str, int]) -> FinishedTrial:
+    objective = trial.spec.objective
+    values: dict[str, float] = {}
+    if objective is not None:
+        for name in objective.metric_names:
+            value = number_of(value_text(trial.status.observation, objective, name))
+            if value is not None:
+                values[name] = value
+    return FinishedTrial(
+        index=indexes.get(trial.metadata.name, -1),
+        name=trial.metadata.name,
+        values=space.parse(trial.spec.parameter_assignments),
+        outcome=_OUTCOMES[trial_state(trial)],
+        objective=values.get(objective.objective_metric_name) if objective is not None else None,
+        metrics=values,
+        labels=trial.metadata.labels,
+    )
+
+

@@ -1,0 +1,264 @@
+"""The one control loop: observe, plan, apply, for Experiments, Suggestions and Trials.
+
+Changes of the store put keys into the queue and keep the views; a step takes a key, reads what its planner needs,
+and does what the plan says. The loop neither sleeps nor starts threads: whoever owns it calls `step` while there is
+work and waits until `next_moment` when there is none. The same class serves the laptop, the tests' simulation and,
+with a store that speaks to an API server, the cluster.
+"""
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from pykatib.api import names
+from pykatib.api.errors import Conflict, InvalidInput, NotFound, PykatibError, StorageFailed
+from pykatib.api.experiment import Experiment
+from pykatib.api.meta import Reference
+from pykatib.api.objects import ConfigMap, Event, Object, WorkerJob
+from pykatib.api.suggestion import Suggestion
+from pykatib.api.trial import Trial
+from pykatib.control.blueprint import Blueprint
+from pykatib.control.experiment_plan import plan_experiment
+from pykatib.control.observation import observe
+from pykatib.control.suggestion_plan import failed_status, missing_count, settled_status, with_proposals
+from pykatib.control.trial_plan import JobView, plan_trial, worker_reference
+from pykatib.control.verdict import judge
+from pykatib.control.view import ExperimentView, is_finished
+from pykatib.runtime.algorithm_host import AlgorithmHost
+from pykatib.runtime.apply import Applier
+from pykatib.runtime.clock import Clock
+from pykatib.runtime.queue import WorkQueue
+from pykatib.store.contract import Change, ObservationStore, Store, Subscription
+
+logger = logging.getLogger(__name__)
+
+MAX_ALGORITHM_FAILURES = 5
+"""An algorithm that fails this often in a row has failed for good; its Experiment says why."""
+
+
+class ControlPlane:
+    """Reconciles everything in a store. One thread owns it."""
+
+    def __init__(self, store: Store, observations: ObservationStore, clock: Clock, host: AlgorithmHost) -> None:
+        self._store = store
+        self._observations = observations
+        self._clock = clock
+        self._host = host
+        self._applier = Applier(store, observations)
+        self._queue = WorkQueue((names.TRIAL, names.SUGGESTION, names.EXPERIMENT))
+        self._views: dict[tuple[str, str], ExperimentView] = {}
+        self._blueprints: dict[str, tuple[int, Blueprint]] = {}
+        self._algorithm_failures: dict[str, int] = {}
+        self._current: Reference | None = None
+        self._reconcilers: dict[str, Callable[[Reference], None]] = {
+            names.EXPERIMENT: self._reconcile_experiment,
+            names.SUGGESTION: self._reconcile_suggestion,
+            names.TRIAL: self._reconcile_trial,
+        }
+        self._subscription: Subscription | None = None
+
+    def start(self) -> None:
+        """Learns what is in the store and follows it from now on."""
+        self._subscription = self._store.subscribe(None, self._on_change)
+
+    def stop(self) -> None:
+        """Follows the store no more."""
+        if self._subscription is not None:
+            self._subscription.close()
+            self._subscription = None
+
+    def view(self, namespace: str, experiment_name: str) -> ExperimentView:
+        """What is known of an Experiment's Trials."""
+        key = (namespace, experiment_name)
+        view = self._views.get(key)
+        if view is None:
+            view = self._views[key] = ExperimentView()
+        return view
+
+    def next_moment(self) -> float | None:
+        """When there will be work though nothing changes; None where there will be none."""
+        return self._queue.next_moment()
+
+    def step(self) -> bool:
+        """Reconciles one key; False when there is nothing to do now."""
+        key = self._queue.pop(self._clock.now())
+        if key is None:
+            return False
+        self._current = key
+        try:
+            self._reconcilers[key.kind](key)
+        except (Conflict, NotFound):  # stale: read again
+            self._queue.failed(key, self._clock.now())
+        except StorageFailed:
+            raise
+        except PykatibError as error:
+            self._report(key, error)
+        except Exception as error:
+            logger.exception("reconciling %s failed", key)
+            self._report(key, error)
+        else:
+            self._queue.succeeded(key)
+        finally:
+            self._current = None
+        return True
+
+    def run_to_rest(self) -> None:
+        """Steps until nothing is to be done now."""
+        while self.step():
+            pass
+
+    def _report(self, key: Reference, error: Exception) -> None:
+        now = self._clock.now()
+        self._queue.failed(key, now)
+        text = str(error) if key.kind == names.SUGGESTION else f"Failed to reconcile: {error}"
+        self._store.record(
+            Event(key.kind, key.namespace, key.name, names.WARNING, names.RECONCILE_ERROR, text, now)
+        )
+
+    # Changes of the store
+
+    def _on_change(self, change: Change) -> None:
+        obj = change.new if change.new is not None else change.old
+        if isinstance(obj, Trial):
+            self._on_trial(change, obj)
+        elif isinstance(obj, WorkerJob):
+            for owner in obj.metadata.owner_references:
+                if owner.controller and owner.kind == names.TRIAL:
+                    self._enqueue(Reference(names.TRIAL, obj.metadata.namespace, owner.name))
+        elif isinstance(obj, Suggestion):
+            self._enqueue(obj.reference)
+            self._enqueue(Reference(names.EXPERIMENT, obj.metadata.namespace, obj.metadata.name))
+        elif isinstance(obj, Experiment):
+            self._on_experiment(change, obj)
+
+    def _enqueue(self, key: Reference) -> None:
+        # What a reconcile writes itself is no news to it: planning again after acting plans nothing new.
+        if key != self._current:
+            self._queue.add(key)
+
+    def _on_trial(self, change: Change, trial: Trial) -> None:
+        experiment_name = trial.metadata.labels.get(names.LABEL_EXPERIMENT)
+        if change.new is not None:
+            self._enqueue(trial.reference)
+        if experiment_name is None:
+            return
+        old = change.old if isinstance(change.old, Trial) else None
+        new = change.new if isinstance(change.new, Trial) else None
+        self.view(trial.metadata.namespace, experiment_name).apply(old, new)
+        self._enqueue(Reference(names.EXPERIMENT, trial.metadata.namespace, experiment_name))
+
+    def _on_experiment(self, change: Change, experiment: Experiment) -> None:
+        self._enqueue(experiment.reference)
+        if change.new is None:
+            self._forget(experiment)
+            return
+        old = change.old
+        if (
+            not isinstance(old, Experiment)
+            or old.spec is not experiment.spec
+            or old.status.conditions is not experiment.status.conditions
+        ):
+            self._queue.add(Reference(names.SUGGESTION, experiment.metadata.namespace, experiment.metadata.name))
+
+    def _forget(self, experiment: Experiment) -> None:
+        meta = experiment.metadata
+        self._blueprints.pop(meta.uid, None)
+        self._algorithm_failures.pop(meta.uid, None)
+        self._host.forget(experiment.reference, meta.uid)
+        view = self._views.get((meta.namespace, meta.name))
+        if view is not None and not view.trial_count:
+            del self._views[(meta.namespace, meta.name)]
+
+    # Reconcilers
+
+    def _find(self, key: Reference) -> Object | None:
+        return self._store.find(key)
+
+    def _reconcile_experiment(self, key: Reference) -> None:
+        experiment = self._find(key)
+        if not isinstance(experiment, Experiment):
+            return
+        now = self._clock.now()
+        suggestion = self._find(Reference(names.SUGGESTION, key.namespace, key.name))
+        plan = plan_experiment(
+            experiment,
+            suggestion if isinstance(suggestion, Suggestion) else None,
+            self.view(key.namespace, key.name),
+            self._blueprint(experiment),
+            now,
+        )
+        self._applier.apply(plan, now)
+        if plan.look_again_seconds is not None:
+            self._queue.add_at(key, now + plan.look_again_seconds)
+
+    def _blueprint(self, experiment: Experiment) -> Blueprint:
+        meta = experiment.metadata
+        known = self._blueprints.get(meta.uid)
+        if known is not None and known[0] == meta.generation:
+            return known[1]
+        source = experiment.spec.trial_template.config_map if experiment.spec.trial_template is not None else None
+        config_map: Object | None = None
+        if source is not None:
+            config_map = self._find(Reference(names.CONFIG_MAP, source.config_map_namespace, source.config_map_name))
+        blueprint = Blueprint(experiment, config_map if isinstance(config_map, ConfigMap) else None)
+        self._blueprints[meta.uid] = (meta.generation, blueprint)
+        return blueprint
+
+    def _reconcile_suggestion(self, key: Reference) -> None:
+        suggestion = self._find(key)
+        experiment = self._find(Reference(names.EXPERIMENT, key.namespace, key.name))
+        if not isinstance(suggestion, Suggestion) or not isinstance(experiment, Experiment):
+            return
+        if suggestion.metadata.deletion_timestamp is not None:
+            return
+        now = self._clock.now()
+        status = settled_status(suggestion, experiment, now)
+        if status is not suggestion.status:
+            suggestion = msgspec.structs.replace(suggestion, status=status)
+        wanted = missing_count(suggestion, experiment)
+        if wanted:
+            view = self.view(key.namespace, key.name)
+            try:
+                proposals = self._host.propose(experiment, suggestion, view, wanted)
+            except InvalidInput as error:
+                status = failed_status(suggestion, f"Validation failed: {error}", now)
+            except Exception as error:
+                self._host.forget(experiment.reference, experiment.metadata.uid)
+                count = self._algorithm_failures.get(experiment.metadata.uid, 0) + 1
+                self._algorithm_failures[experiment.metadata.uid] = count
+                if count < MAX_ALGORITHM_FAILURES:
+                    raise
+                logger.exception("the algorithm of %s failed %d times in a row", key, count)
+                status = failed_status(
+                    suggestion, f"the algorithm failed {count} times in a row: {type(error).__name__}: {error}", now
+                )
+            else:
+                self._algorithm_failures.pop(experiment.metadata.uid, None)
+                status = with_proposals(suggestion, experiment, proposals, wanted=wanted, taken=view)
+            suggestion = msgspec.structs.replace(suggestion, status=status)
+        elif status is suggestion.status and self._find(key) is suggestion:
+            return
+        self._store.update_status(suggestion)
+
+    def _reconcile_trial(self, key: Reference) -> None:
+        trial = self._find(key)
+        if not isinstance(trial, Trial):
+            return
+        now = self._clock.now()
+        plan = plan_trial(trial, self._job_view(trial), now)
+        self._applier.apply(plan, now)
+        if plan.look_again_seconds is not None:
+            self._queue.add_at(key, now + plan.look_again_seconds)
+
+    def _job_view(self, trial: Trial) -> JobView | None:
+        job = self._find(worker_reference(trial))
+        if not isinstance(job, WorkerJob):
+            return None
+        spec = trial.spec
+        verdict = judge(job, success_condition=spec.success_condition, failure_condition=spec.failure_condition)
+        reads = verdict.state == "succeeded" or spec.stop == names.STOP_KILL
+        if not reads or spec.objective is None or is_finished(trial):
+            return JobView(job, verdict)
+        logs = self._observations.logs(trial.metadata.namespace, trial.metadata.name)
+        return JobView(job, verdict, observe(logs, spec.objective))

@@ -9,6 +9,7 @@ from pykatib.algorithms.description import AlgorithmInfo, SettingInfo, Settings,
 from pykatib.algorithms.problem import Problem
 from pykatib.api.errors import FieldError
 
+SOBOL_DIMENSIONS = 21201
 RANDOM_STATE = SettingInfo(
     name="random_state",
     kind="int",
@@ -36,6 +37,15 @@ def has_parameters(problem: Problem, settings: Settings) -> Sequence[FieldError]
     return (FieldError("spec.parameters", "needs at least one parameter"),)
 
 
+def fits_sobol(problem: Problem, settings: Settings) -> Sequence[FieldError]:
+    """Direction numbers are known up to a number of dimensions."""
+    if len(problem.space) <= SOBOL_DIMENSIONS:
+        return ()
+    return (
+        FieldError("spec.parameters", f"sobol takes up to {SOBOL_DIMENSIONS} parameters, found {len(problem.space)}"),
+    )
+
+
 BUILTIN: tuple[AlgorithmInfo, ...] = (
     AlgorithmInfo(
         name="random",
@@ -59,6 +69,15 @@ BUILTIN: tuple[AlgorithmInfo, ...] = (
             ),
         ),
         rules=(has_parameters, every_double_has_a_step),
+        one_by_one=True,
+        exhausts=True,
+    ),
+    AlgorithmInfo(
+        name="sobol",
+        summary="A scrambled Sobol sequence: random-looking points that cover the space evenly.",
+        create=from_module("pykatib.algorithms.sobol", "SobolSearch"),
+        settings=(RANDOM_STATE,),
+        rules=(has_parameters, fits_sobol),
         one_by_one=True,
         exhausts=True,
     ),

@@ -119,5 +119,3 @@ def _finished(trial: Trial, space: SearchSpace, indexes: Mapping[str, int]) -> F
         metrics=values,
         labels=trial.metadata.labels,
     )
-
-

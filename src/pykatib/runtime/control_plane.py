@@ -80,6 +80,10 @@ class ControlPlane:
         """When there will be work though nothing changes; None where there will be none."""
         return self._queue.next_moment()
 
+    def has_work(self) -> bool:
+        """True when a step would do something now."""
+        return len(self._queue) > 0
+
     def step(self) -> bool:
         """Reconciles one key; False when there is nothing to do now."""
         key = self._queue.pop(self._clock.now())
@@ -112,9 +116,7 @@ class ControlPlane:
         now = self._clock.now()
         self._queue.failed(key, now)
         text = str(error) if key.kind == names.SUGGESTION else f"Failed to reconcile: {error}"
-        self._store.record(
-            Event(key.kind, key.namespace, key.name, names.WARNING, names.RECONCILE_ERROR, text, now)
-        )
+        self._store.record(Event(key.kind, key.namespace, key.name, names.WARNING, names.RECONCILE_ERROR, text, now))
 
     # Changes of the store
 

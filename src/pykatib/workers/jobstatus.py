@@ -1,0 +1,56 @@
+"""The statuses that local runners write, in the words of Kubernetes' Job controller."""
+
+from typing import Any
+
+import msgspec
+
+from pykatib.api import names
+from pykatib.api.times import rfc3339
+
+COMPLETE = msgspec.Raw(b'{"conditions":[{"type":"Complete","status":"True"}],"succeeded":1}')
+"""A job that succeeded, for those who ask for no times."""
+
+
+def active(*, started_at: float | None, attempts_failed: int = 0) -> msgspec.Raw:
+    """A job whose process runs (or, with `started_at` None, waits for a free slot)."""
+    status: dict[str, Any] = {"active": 1}
+    if started_at is not None:
+        status["startTime"] = rfc3339(started_at)
+    if attempts_failed:
+        status["failed"] = attempts_failed
+    return msgspec.Raw(msgspec.json.encode(status))
+
+
+def complete(*, started_at: float, ended_at: float) -> msgspec.Raw:
+    """A job that succeeded."""
+    moment = rfc3339(ended_at)
+    return msgspec.Raw(
+        msgspec.json.encode(
+            {
+                "startTime": rfc3339(started_at),
+                "completionTime": moment,
+                "succeeded": 1,
+                "conditions": [{"type": "Complete", "status": names.TRUE, "lastTransitionTime": moment}],
+            }
+        )
+    )
+
+
+def failed(*, reason: str, message: str, started_at: float | None, ended_at: float, attempts: int = 1) -> msgspec.Raw:
+    """A job that failed for good."""
+    moment = rfc3339(ended_at)
+    status: dict[str, Any] = {
+        "failed": attempts,
+        "conditions": [
+            {
+                "type": names.FAILED,
+                "status": names.TRUE,
+                "reason": reason,
+                "message": message,
+                "lastTransitionTime": moment,
+            }
+        ],
+    }
+    if started_at is not None:
+        status["startTime"] = rfc3339(started_at)
+    return msgspec.Raw(msgspec.json.encode(status))

@@ -1,0 +1,78 @@
+"""Running one objective function once: parameters in, metrics or a failure out.
+
+This is the part that inline runs, threads and worker processes share.
+"""
+
+import traceback
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import Any, TypeAlias
+
+import msgspec
+
+Objective: TypeAlias = Callable[[dict[str, Any]], Any]
+Metrics: TypeAlias = dict[str, str]
+
+MAX_TRACEBACK_CHARACTERS = 16_000
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The function returned; the metrics that it returned (there may be none)."""
+
+    metrics: Metrics
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """The function raised, or returned what is no metric; the end of its traceback."""
+
+    error: str
+    traceback: str
+
+
+Outcome: TypeAlias = Done | Raised
+
+
+class NotAMetric(TypeError):  # noqa: N818 - states the fault
+    """What an objective returned or reported is no metric."""
+
+
+def metric_texts(result: Any, *, objective_metric_name: str) -> Metrics:
+    """The metrics in what an objective returned: a number, a mapping of names to numbers, or None for none.
+
+    Raises:
+        NotAMetric: it is something else.
+    """
+    if type(result) is float:
+        return {objective_metric_name: repr(result)}
+    if result is None:
+        return {}
+    if isinstance(result, Mapping):
+        return {str(name): number_text(value, what=f"the metric {name!r}") for name, value in result.items()}
+    return {objective_metric_name: number_text(result, what="the objective's return value")}
+
+
+def number_text(value: Any, *, what: str) -> str:
+    """The text of a number, also of numpy's and of one-element arrays and tensors.
+
+    Raises:
+        NotAMetric: it is no number.
+    """
+    if isinstance(value, Real):
+        return repr(value) if isinstance(value, (int, float)) else repr(float(value))
+    if not isinstance(value, (str, bytes, bool)):
+        try:
+            return repr(float(value))
+        except (TypeError, ValueError):
+            pass
+    raise NotAMetric(f"{what} is {value!r} of type {type(value).__name__}; a number is expected")
+
+
+def run_objective(objective: Objective, parameters: dict[str, Any], *, objective_metric_name: str) -> Outcome:
+    """Calls the function once. Whatever it raises, but for KeyboardInterrupt and SystemExit by hand, is an outcome."""
+    try:
+        return Done(metric_texts(objective(parameters), objective_metric_name=objective_metric_name))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a program that leaves has failed its Trial, not its runner
+        text = "".join(traceback.format_exception(error))
+        return Raised(f"{type(error).__name__}: {error}", text[-MAX_TRACEBACK_CHARACTERS:])

@@ -1,0 +1,32 @@
+"""Where `report_metrics` goes when the objective runs inside a Python runner: a reporter of the running Trial."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+
+class Reporter(Protocol):
+    """Takes the metrics that a running Trial reports."""
+
+    def __call__(self, metrics: Mapping[str, str], *, step: int | None, timestamp: float | None) -> None:
+        """Values are texts of numbers; `timestamp` in seconds since the epoch, now where it is None."""
+        ...
+
+
+_reporter: ContextVar[Reporter | None] = ContextVar("pykatib_reporter", default=None)
+
+
+def current_reporter() -> Reporter | None:
+    """The reporter of the Trial that runs in this context, or None."""
+    return _reporter.get()
+
+
+@contextmanager
+def reporting_to(reporter: Reporter) -> Iterator[None]:
+    """Within the block, `report_metrics` of this thread goes to `reporter`."""
+    token = _reporter.set(reporter)
+    try:
+        yield
+    finally:
+        _reporter.reset(token)

@@ -183,8 +183,8 @@ PIECES = st.sampled_from(
         b"2021-12-02T05:27:27Z ",
         "é".encode(),
         b"\xff",
-        b"x" * LINE_CAP,
-        b"y" * (LINE_CAP - 4),
+        b"x" * 32,
+        b"y" * 28,
         b"loss",
         b"=3",
         b"\x1b[31m",
@@ -194,15 +194,15 @@ PIECES = st.sampled_from(
 
 @given(
     pieces=st.lists(PIECES, max_size=12),
-    cuts=st.lists(st.integers(min_value=0, max_value=200_000), max_size=8),
+    cuts=st.lists(st.integers(min_value=0, max_value=1000), max_size=8),
     filters=st.sampled_from([(), (r"([\w/]+)\s*=\s*(.*)", r"(loss)(=0)")]),
 )
 def test_no_cut_of_the_input_changes_the_logs(pieces: list[bytes], cuts: list[int], filters: tuple[str, ...]) -> None:
     data = b"".join(pieces)
     names = ["loss", "accuracy", "val/acc"]
-    whole = TextParser(names, filters=filters)
+    whole = TextParser(names, filters=filters, line_cap=32)
     expected = [*whole.feed(data, NOW), *whole.finish(NOW)]
-    parser = TextParser(names, filters=filters)
+    parser = TextParser(names, filters=filters, line_cap=32)
     logs: list[MetricLog] = []
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     for begin, end in pairwise(edges):

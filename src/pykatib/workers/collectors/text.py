@@ -7,8 +7,10 @@ program runs (Katib: the zero time for all). `\\n` and `\\r` both end a line: pr
 Training output is mostly other things. Text is therefore searched for the wanted names before it is cut into lines;
 what holds none is passed over at the speed of a search.
 
-Bounds: a line counts up to `LINE_CAP` bytes, and of an unfinished one no more is kept. In a line that was cut, a match
-that touches the cut is not recorded, since its number may be half a number.
+Bounds: a line counts up to `LINE_CAP` bytes, and of an unfinished one no more is kept. With filters of the user's it
+counts up to `FILTERED_LINE_CAP`: an innocent `(\\w+)=(.*)` takes time by the square of the line's length where nothing
+matches, seconds for 16 KiB. In a line that was cut, a match that touches the cut is not recorded, since its number may
+be half a number.
 """
 
 import re
@@ -20,6 +22,7 @@ from pykatib.workers.collectors.moments import LONGEST, rfc3339_seconds
 from pykatib.workers.collectors.problems import Problems
 
 LINE_CAP = 16 * 1024
+FILTERED_LINE_CAP = 4 * 1024
 
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
@@ -34,34 +37,37 @@ class TextParser:
         ValueError: a filter is no good; see `filters.check_filter`.
     """
 
-    def __init__(self, metric_names: Sequence[str], *, filters: Sequence[str] = ()) -> None:
+    def __init__(
+        self, metric_names: Sequence[str], *, filters: Sequence[str] = (), line_cap: int | None = None
+    ) -> None:
         self._names = tuple(dict.fromkeys(name for name in metric_names if name))
         self._wanted = frozenset(self._names)
         self._needles = tuple(name.encode() for name in self._names)
         self._filters = [compile_filter(text, self._names) for text in filters] or [default_filter(self._names)]
+        self._cap = line_cap or (FILTERED_LINE_CAP if filters else LINE_CAP)
         self._pending = b""
         self.problems = Problems()
         self.unmatched = ""
 
     @property
     def pending_bytes(self) -> int:
-        """How many bytes of the unfinished line are held; never much more than `LINE_CAP`."""
+        """How many bytes of the unfinished line are held; at most one more than the cap."""
         return len(self._pending)
 
     def feed(self, chunk: bytes, now: float) -> list[MetricLog]:
         """The values of the lines that `chunk` completes; `now` is the time of those that state none."""
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
         if not end:
-            self._hold(self._pending + chunk[: LINE_CAP + 1])
+            self._hold(self._pending + chunk[: self._cap + 1])
             return []
         logs: list[MetricLog] = []
         begin = 0
         if self._pending:
             begin = _line_end(chunk, 0, end) + 1
-            first = self._pending + chunk[: min(begin - 1, LINE_CAP + 1)]
+            first = self._pending + chunk[: min(begin - 1, self._cap + 1)]
             self._scan(first, 0, len(first), now, logs)
         self._scan(chunk, begin, end, now, logs)
-        self._hold(chunk[end : end + LINE_CAP + 1])
+        self._hold(chunk[end : end + self._cap + 1])
         return logs
 
     def finish(self, now: float) -> list[MetricLog]:
@@ -76,7 +82,7 @@ class TextParser:
         self._pending = b""
 
     def _hold(self, unfinished: bytes) -> None:
-        self._pending = unfinished[: LINE_CAP + 1]  # one more than counts, which tells that it is to be cut
+        self._pending = unfinished[: self._cap + 1]  # one more than counts, which tells that it is to be cut
 
     def _scan(self, text: bytes, begin: int, end: int, now: float, logs: list[MetricLog]) -> None:
         hits = {needle: text.find(needle, begin, end) for needle in self._needles}
@@ -87,22 +93,22 @@ class TextParser:
             start = text.rfind(b"\n", begin, found) + 1 or begin
             start = text.rfind(b"\r", start, found) + 1 or start
             stop = _line_end(text, found, end)
-            self._read(text[start : min(stop, start + LINE_CAP + 1)], now, logs)
+            self._read(text[start : min(stop, start + self._cap + 1)], now, logs)
             begin = stop
             for needle, hit in hits.items():
                 if 0 <= hit < begin:
                     hits[needle] = text.find(needle, begin, end)
 
     def _read(self, raw: bytes, now: float, logs: list[MetricLog]) -> None:
-        is_cut = len(raw) > LINE_CAP
-        raw = raw[:LINE_CAP]
+        is_cut = len(raw) > self._cap
+        raw = raw[: self._cap]
         if not any(needle in raw for needle in self._needles):
             return
         line = raw.decode("utf-8", "replace")
         if "\x1b" in line:
             line = _ESCAPE_SEQUENCE.sub("", line)
         if is_cut:
-            self.problems.add(f"a line is longer than {LINE_CAP} bytes; the rest of it was not read: {line[:80]!r}…")
+            self.problems.add(f"a line is longer than {self._cap} bytes; the rest of it was not read: {line[:80]!r}…")
         space = line.find(" ", 0, LONGEST + 1)
         stated = rfc3339_seconds(line[:space]) if space > 0 else None
         time = now if stated is None else stated

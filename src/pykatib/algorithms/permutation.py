@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pykatib.algorithms.randomness import mix, words
 
 _SMALL = 1 << 12
+_GOLDEN = 0x9E3779B97F4A7C15
 _ROUNDS = 8  # the four of Luby and Rackoff, twice
 _PATIENCE = 64
 
@@ -23,7 +24,7 @@ _PATIENCE = 64
 class Permutation:
     """The numbers 0 … size - 1 in an order given by `key`."""
 
-    __slots__ = ("_height", "_keys", "_table", "_width", "size")
+    __slots__ = ("_height", "_keys", "_more_words", "_table", "_width", "size")
 
     def __init__(self, key: int, size: int) -> None:
         self.size = size
@@ -36,6 +37,7 @@ class Permutation:
         self._width = math.isqrt(max(size - 1, 0)) + 1
         self._height = -(-size // self._width)
         self._keys = words(key, 1, _ROUNDS)
+        self._more_words = (self._width.bit_length() + 16) // 64  # 16 bits to spare make the remainders even
 
     def __getitem__(self, place: int) -> int:
         """The number at a place."""
@@ -57,11 +59,15 @@ class Permutation:
                 right = (right + self._hash(key, left)) % self._height
         return left * self._height + right
 
-    @staticmethod
-    def _hash(key: int, half: int) -> int:
-        if half >> 64:  # spaces of more than 2**128 points
-            half = mix(half >> 64) ^ half
-        return mix(key ^ mix(half))
+    def _hash(self, key: int, half: int) -> int:
+        state = mix(key ^ half)
+        while half := half >> 64:  # sides of more than 64 bits: fifty stepped parameters make such spaces
+            state = mix(state ^ half)
+        value = state
+        for _ in range(self._more_words):
+            state = mix(state + _GOLDEN)
+            value = (value << 64) | state
+        return value
 
 
 class Distinct:

@@ -26,13 +26,14 @@ class LatestLogs:
         return None if known is None else known.copy()
 
     def learn(self, trial: TrialKey, logs: Iterable[MetricLog]) -> Mapping[str, MetricLog]:
-        """Takes all logs of a Trial, in order; answers its last ones."""
-        if len(self._by_trial) >= self._limit:
+        """Takes all logs of a Trial that may be last, in order of arrival; answers the last ones."""
+        if trial not in self._by_trial and len(self._by_trial) >= self._limit:
             del self._by_trial[next(iter(self._by_trial))]
-        latest = self._by_trial[trial] = {log.name: log for log in logs}
+        latest = self._by_trial[trial] = {}
+        self.follow(trial, logs)
         return latest.copy()
 
-    def follow(self, trial: TrialKey, logs: Sequence[MetricLog]) -> None:
+    def follow(self, trial: TrialKey, logs: Iterable[MetricLog]) -> None:
         """Takes notice of new logs of a Trial, if it is known here."""
         latest = self._by_trial.get(trial)
         if latest is not None:

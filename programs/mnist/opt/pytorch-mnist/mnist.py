@@ -10,16 +10,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TextIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "image-classifier"))
 
 import image_classifier as ic
 import options
 from replicas import Replicas, ReplicasApartError
-
-Write = Callable[[str], None]
 
 
 def main() -> None:
@@ -30,12 +29,14 @@ def main() -> None:
         replicas = Replicas.assemble()
     except (ic.ImagesMissingError, ReplicasApartError) as error:
         sys.exit(str(error))
-    try:
-        run(args, images, replicas)
-    except ReplicasApartError as error:
-        sys.exit(str(error))
-    finally:
-        replicas.close()
+    with closing(replicas), ExitStack() as stack:
+        # Replicas on one machine share the path: one of them writes there.
+        path = args.log_path if replicas.rank == 0 else ""
+        file = stack.enter_context(open_log(path)) if path else None
+        try:
+            run(args, images, replicas, file)
+        except ReplicasApartError as error:
+            sys.exit(str(error))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -63,11 +64,9 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def run(args: argparse.Namespace, images: ic.Images, replicas: Replicas) -> None:
+def run(args: argparse.Namespace, images: ic.Images, replicas: Replicas, file: TextIO | None) -> None:
     """Train and log until the last epoch."""
-    # Replicas on one machine share the path: one of them writes there.
-    to_file = appender(args.log_path) if args.log_path and replicas.rank == 0 else None
-    lines_to_file = to_file if args.logger == "standard" else None
+    lines_file = file if args.logger == "standard" else None
     network = ic.Network(dropout=0, seed=args.seed)
     events = ic.train(
         network,
@@ -85,36 +84,35 @@ def run(args: argparse.Namespace, images: ic.Images, replicas: Replicas) -> None
         if isinstance(event, ic.Batch):
             if event.index % args.log_interval == 0:
                 where = f"[{event.first_image}/{event.images} ({100 * event.first_image / event.images:.0f}%)]"
-                log(f"Train Epoch: {event.epoch} {where}\tloss={event.loss:.4f}", lines_to_file)
+                log(f"Train Epoch: {event.epoch} {where}\tloss={event.loss:.4f}", lines_file)
             continue
         metrics = {"accuracy": event.accuracy, "loss": event.loss}
         log(
             ";".join(f"{{metricName: {name}, metricValue: {value:.4f}}}" for name, value in metrics.items()),
-            lines_to_file,
+            lines_file,
         )
-        if args.logger == "hypertune" and to_file is not None:
+        if args.logger == "hypertune" and file is not None:
             for name, value in metrics.items():
-                to_file(hypertune_line(name, value, event.epoch))
+                print(hypertune_line(name, value, event.epoch), file=file)
     if args.save_model and replicas.rank == 0:
         network.save("mnist_mlp.npy")
 
 
-def appender(path: str) -> Write:
-    """A function that adds a line to the file at once, its folder made first."""
+def open_log(path: str) -> TextIO:
+    """The file to append to, line by line; its folder is made first."""
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        file = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 (open as long as the program)
+        return Path(path).open("a", encoding="utf-8", buffering=1)
     except OSError as error:
         sys.exit(f"--log-path {path} cannot be written: {error}")
-    return lambda line: print(line, file=file)
 
 
-def log(message: str, to_file: Write | None) -> None:
+def log(message: str, file: TextIO | None) -> None:
     """Print a line with its time and level, and add it to the log file where there is one."""
     line = time.strftime("%Y-%m-%dT%H:%M:%SZ INFO     ", time.gmtime()) + message
     print(line, flush=True)
-    if to_file is not None:
-        to_file(line)
+    if file is not None:
+        print(line, file=file)
 
 
 def hypertune_line(name: str, value: float, step: int) -> str:

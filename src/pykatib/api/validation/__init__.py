@@ -1,0 +1,20 @@
+"""Whether an Experiment makes sense, said with all its mistakes at once."""
+
+from pykatib.api.validation.catalog import AlgorithmCatalog
+from pykatib.api.validation.collectors import COLLECTOR_KINDS, FilterCheck, check_filter
+from pykatib.api.validation.experiment import validate_experiment
+from pykatib.api.validation.template import Templates, condition_problem
+from pykatib.api.validation.updates import EDITABLE, is_completed, is_restartable
+
+__all__ = [
+    "COLLECTOR_KINDS",
+    "EDITABLE",
+    "AlgorithmCatalog",
+    "FilterCheck",
+    "Templates",
+    "check_filter",
+    "condition_problem",
+    "is_completed",
+    "is_restartable",
+    "validate_experiment",
+]

@@ -41,4 +41,4 @@ if __name__ == "__main__":
         max_trial_count=20,
         parallel_trial_count=2,
     )
-    print(result)
+    print(f"best loss {result.best_value:.4f} with {result.best_parameters}")

@@ -12,6 +12,8 @@ import msgspec
 import pytest
 import yaml
 
+from pykatib.algorithms import registry
+from pykatib.api.defaults import default_experiment
 from pykatib.api.errors import InvalidInput
 from pykatib.api.experiment import Experiment
 from pykatib.api.manifest import Document, decode_object, load_documents
@@ -70,6 +72,12 @@ def test_opens_with_what_it_shows_and_the_command_to_run_it(file: Path) -> None:
     assert len(head) >= 3
     assert all(line.startswith("#") for line in head)
     assert f"#   katib run examples/{file.name}" in head
+
+
+@pytest.mark.parametrize("file", MANIFESTS, ids=lambda file: file.stem)
+def test_its_algorithm_has_the_settings_and_the_space_it_needs(file: Path) -> None:
+    experiment, _ = experiment_and_job(file)
+    assert registry.check(default_experiment(experiment)) == ()
 
 
 @pytest.mark.parametrize("file", RUN_ALONE, ids=lambda file: file.stem)

@@ -1,0 +1,406 @@
+"""Reads a Trial's Job as the cluster would and says which processes to run here: files and machine in, plan out.
+
+Nothing is started, written or waited for, so the same code judges a template at admission and plans a Trial at its
+start. What differs from the cluster, and why:
+
+* Images are not pulled (see `images`), mounts are not seen (see `volumes`).
+* The process inherits the environment of the user who runs katib, below the container's own: on a laptop CUDA,
+  proxies and caches are set up there. `python` is the interpreter that runs katib.
+* A Trial that asks for no GPU sees none, as on the cluster, even where the machine has some: otherwise it would share
+  one with a Trial that was promised it alone. This is said once. Where no GPU is known, nothing is hidden.
+* The folder of the metrics file is the Trial's own, as the cluster mounts one there, so that Trials that run at the
+  same time never write into each other's. Where the command names a folder above it that does not exist here
+  (`--log-path=/logs` with metrics in `/logs/test`), that whole folder is.
+"""
+
+import os
+import posixpath
+import shutil
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from pykatib.api import names
+from pykatib.api.defaults import DEFAULT_METRICS_FILE, DEFAULT_TENSORFLOW_FOLDER
+from pykatib.api.errors import FieldError
+from pykatib.api.job import Container, Job
+from pykatib.api.shared import MetricsCollectorSpec
+from pykatib.api.trial import Trial
+from pykatib.workers.environment import (
+    DEVICE_VARIABLES,
+    Lookup,
+    PodIdentity,
+    Variables,
+    container_variables,
+    expand,
+    search_path,
+    thread_variables,
+)
+from pykatib.workers.findings import Findings
+from pykatib.workers.images import IMAGE_FILE, ImageFolder, Images
+from pykatib.workers.pod_rules import (
+    POD,
+    check_job_spec,
+    check_pod_spec,
+    container_request,
+    effective_request,
+    read_job,
+)
+from pykatib.workers.slots import Machine, Request
+from pykatib.workers.volumes import PathMap, PlannedFile, VolumePlan, mount_points, paths_in, plan_volumes
+
+DEFAULT_GRACE_SECONDS: Final = 30
+_PYTHON_NAMES: Final = ("python", "python3")
+_INTERPRETERS: Final = (*_PYTHON_NAMES, "sh", "bash", "/bin/sh", "/bin/bash")
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where Trials run: this machine, the folder of the manifest, and what was given beside it."""
+
+    machine: Machine
+    manifest_folder: Path
+    images: Images
+    lookup: Lookup
+    inherited: Mapping[str, str]
+    python: str = sys.executable
+
+
+class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A process of a pod: an argument list, no shell, and its complete environment."""
+
+    name: str
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str]
+    open_devices: tuple[str, ...] = ()  # variables that the GPU assignment fills, for the manifest does not
+
+
+class PodPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a Trial's Job means here. Make `folders`, write `files`, run `init` in order, then `main`.
+
+    `request` is what to take from the slots first, `collector_path` the local file or folder that metrics are read
+    from, `backoff_limit` and `active_deadline_seconds` are None where the manifest says nothing.
+    """
+
+    init: tuple[ProcessPlan, ...]
+    main: ProcessPlan
+    folders: tuple[Path, ...]
+    files: tuple[PlannedFile, ...]
+    request: Request
+    collector_path: Path | None
+    active_deadline_seconds: int | None
+    backoff_limit: int | None
+    grace_seconds: int
+    warnings: tuple[FieldError, ...]
+
+    def with_gpus(self, gpu_ids: Sequence[str]) -> "PodPlan":
+        """The plan with its processes seeing these GPUs and no others."""
+        visible = ",".join(gpu_ids)
+
+        def seeing(process: ProcessPlan) -> ProcessPlan:
+            devices = dict.fromkeys(process.open_devices, visible)
+            return msgspec.structs.replace(process, env={**process.env, **devices})
+
+        return msgspec.structs.replace(self, init=tuple(map(seeing, self.init)), main=seeing(self.main))
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Why a Job cannot run here: each reason with the path of its field within the Job."""
+
+    errors: tuple[FieldError, ...]
+
+
+def plan_pod(
+    trial: Trial,
+    *,
+    place: Place,
+    folder: Path,
+    attempt: int = 0,
+    extra_mounts: Mapping[str, Path] | None = None,
+) -> PodPlan | Refused:
+    """The plan of a Trial's Job. `folder` is this attempt's own: volumes that live with a pod are made within it.
+
+    `extra_mounts` says where other container paths are on this machine: a checkpoint folder that Trials share.
+    """
+    job = read_job(bytes(trial.spec.run_spec))
+    if not isinstance(job, Job):
+        return Refused(job)
+    return _Planner(trial, job, place, folder, attempt, dict(extra_mounts or {})).plan()
+
+
+class _Planner:
+    """Holds what the steps of one reading share."""
+
+    def __init__(
+        self, trial: Trial, job: Job, place: Place, folder: Path, attempt: int, extra_mounts: dict[str, Path]
+    ) -> None:
+        self._trial, self._job, self._place = trial, job, place
+        self._folder = Path(os.path.abspath(folder))
+        self._extra_mounts = {posixpath.normpath(path): local for path, local in extra_mounts.items()}
+        self._findings = Findings()
+        self._pod = _identity(trial, job, place.machine, attempt)
+        self._folders: list[Path] = [self._folder]
+        self._files: list[PlannedFile] = []
+        self._collector_path: Path | None = None
+        self._first_in_path = self._python_folders()
+
+    def plan(self) -> PodPlan | Refused:
+        spec = self._job.spec
+        pod = spec.template.spec
+        findings, machine = self._findings, self._place.machine
+        check_job_spec(spec, findings)
+        primary = check_pod_spec(pod, self._trial.spec.primary_container_name, findings)
+        volumes = plan_volumes(
+            pod.volumes,
+            path=f"{POD}.volumes",
+            folder=self._folder / "volumes",
+            pod=self._pod,
+            containers=(*pod.containers, *pod.init_containers),
+            machine=machine,
+            lookup=self._place.lookup,
+            findings=findings,
+        )
+        self._folders += volumes.folders
+        self._files += volumes.files
+        init = [
+            self._process(container, f"{POD}.initContainers[{index}]", volumes)
+            for index, container in enumerate(pod.init_containers)
+        ]
+        main: ProcessPlan | None = None
+        request = Request()
+        if primary is not None:
+            main = self._process(primary, f"{POD}.containers[{pod.containers.index(primary)}]", volumes, primary=True)
+            request = effective_request(pod, primary, machine, findings)
+            if not request.gpus and machine.gpu_ids and main is not None and main.open_devices:
+                message = (
+                    "asks for no GPU, so Trials see none; resources.limits: {nvidia.com/gpu: 1} gives each its own"
+                )
+                findings.warn(f"{POD}.containers[{pod.containers.index(primary)}].resources", message)
+        if findings.refusals or main is None:
+            return Refused(findings.refusals)
+        deadlines = [one for one in (spec.active_deadline_seconds, pod.active_deadline_seconds) if one is not None]
+        grace = pod.termination_grace_period_seconds
+        plan = PodPlan(
+            init=tuple(process for process in init if process is not None),
+            main=main,
+            folders=tuple(dict.fromkeys(self._folders)),
+            files=tuple(self._files),
+            request=request,
+            collector_path=self._collector_path,
+            active_deadline_seconds=min(deadlines, default=None),
+            backoff_limit=spec.backoff_limit,
+            grace_seconds=DEFAULT_GRACE_SECONDS if grace is None else grace,
+            warnings=findings.warnings,
+        )
+        return plan.with_gpus(()) if machine.gpu_ids else plan
+
+    def _process(
+        self, container: Container, path: str, volumes: VolumePlan, *, primary: bool = False
+    ) -> ProcessPlan | None:
+        findings, place = self._findings, self._place
+        image = place.images.find(container.image)
+        if image is None:
+            message = (
+                f"the image {container.image!r} stands for no folder, so the command runs on this machine from "
+                f"{place.manifest_folder}; --image {container.image or 'IMAGE'}=FOLDER says where its files are"
+            )
+            findings.warn(f"{path}.image", message)
+        added = {names.ENV_TRIAL_NAME: self._trial.metadata.name} if primary else {}
+        if self._job.spec.completion_mode == "Indexed":
+            added["JOB_COMPLETION_INDEX"] = "0"
+        variables = container_variables(
+            container,
+            path=path,
+            pod=self._pod,
+            machine=place.machine,
+            lookup=place.lookup,
+            findings=findings,
+            added=added,
+        )
+        mounts, folders = mount_points(
+            container, path=path, volumes=volumes, variables=variables.values, findings=findings
+        )
+        self._folders += folders
+        mounts = {**self._extra_mounts, **mounts} if primary else mounts
+        argv = self._command(container, image, variables, path)
+        if primary:
+            self._add_collector(mounts, argv, variables, image)
+        paths = PathMap(
+            tuple(sorted(mounts.items(), key=lambda mount: -len(mount[0]))), image.folder if image else None
+        )
+        if primary and self._collector_path is not None:
+            self._collector_path = Path(paths.mounted(str(self._collector_path)) or self._collector_path)
+            is_file = _collector_file(self._trial.spec.metrics_collector)[1]
+            self._folders.append(self._collector_path.parent if is_file else self._collector_path)
+        cwd = self._working_folder(container, image, paths, path)
+        env = self._environment(container, image, variables, paths, path)
+        if not argv or cwd is None:
+            return None
+        argv = tuple(paths.rewrite(word) for word in argv)
+        if not findings.refusals:  # else the reason may be one of those
+            self._check_program(argv, cwd, env["PATH"], path, image)
+        open_devices = tuple(name for name in DEVICE_VARIABLES if name not in variables.values)
+        return ProcessPlan(
+            name=container.name,
+            argv=argv,
+            cwd=cwd,
+            env=env,
+            open_devices=open_devices if place.machine.gpu_ids else (),
+        )
+
+    def _command(
+        self, container: Container, image: ImageFolder | None, variables: Variables, path: str
+    ) -> tuple[str, ...]:
+        own = tuple(expand(word, variables.values) for word in (*container.command, *container.args))
+        if container.command:
+            return own
+        described = image.described if image is not None else None
+        if described is not None:
+            words = described.entrypoint + (own if container.args else described.cmd)
+            if words:
+                return words
+        name = container.image or "the image"
+        if image is None:
+            what = f"--image {name}=FOLDER with an entrypoint in FOLDER/{IMAGE_FILE}"
+        else:
+            what = f"an entrypoint in {image.folder / IMAGE_FILE}"
+        self._findings.refuse(
+            f"{path}.command", f"is absent, and what {name} runs is not known here; say it, or give {what}"
+        )
+        return ()
+
+    def _add_collector(
+        self, mounts: dict[str, Path], argv: Sequence[str], variables: Variables, image: ImageFolder | None
+    ) -> None:
+        """The Trial's own folder for metrics, unless a volume is mounted there."""
+        path, is_file = _collector_file(self._trial.spec.metrics_collector)
+        if not path:
+            return
+        self._collector_path = Path(path)
+        folder = posixpath.dirname(path) if is_file else posixpath.normpath(path)
+        if folder in mounts or folder in ("/", ""):
+            return
+        named = paths_in((*argv, *(variables.values[name] for name in variables.values.keys() - variables.verbatim)))
+        above = [one for one in named if folder.startswith(one + "/") and one != "/" and one not in mounts]
+        for one in sorted(above, key=len):
+            there = (image.folder / one.lstrip("/")) if image is not None else Path(one)
+            if there.exists() or any(one.startswith(mount + "/") for mount in mounts):
+                continue
+            folder = one
+            break
+        if not any(folder.startswith(mount + "/") for mount in mounts if mount not in self._extra_mounts):
+            mounts[folder] = self._folder / "metrics"
+            self._folders.append(mounts[folder])
+
+    def _working_folder(
+        self, container: Container, image: ImageFolder | None, paths: PathMap, path: str
+    ) -> Path | None:
+        base = image.folder if image is not None else self._place.manifest_folder
+        written = container.working_dir or (image.described.workdir if image and image.described else "")
+        if not written:
+            return base
+        mounted = paths.mounted(written) if written.startswith("/") else None
+        if mounted is not None:
+            local = Path(mounted)
+            if local.is_relative_to(self._folder):
+                self._folders.append(local)
+                return local
+        elif image is not None:
+            local = Path(os.path.normpath(base / written.lstrip("/")))
+        else:
+            local = Path(os.path.normpath(base / written))
+        if not local.is_dir():
+            where = "" if str(local) == written else f", which is {local} here"
+            self._findings.refuse(f"{path}.workingDir", f"found {written!r}{where}; there is no such folder")
+            return None
+        return local
+
+    def _environment(
+        self, container: Container, image: ImageFolder | None, variables: Variables, paths: PathMap, path: str
+    ) -> dict[str, str]:
+        from_image = image.described.env if image is not None and image.described is not None else {}
+        own = {name: paths.rewrite(value) for name, value in from_image.items()}
+        for name, value in variables.values.items():
+            own[name] = value if name in variables.verbatim else paths.rewrite(value)
+        request = self._place.machine.clamped(container_request(container, path, self._findings))
+        inherited = self._place.inherited
+        env = {**inherited, **thread_variables(request.millicpus), "PYTHONUNBUFFERED": "1", **own}
+        env["PATH"] = search_path(self._first_in_path, own.get("PATH"), inherited.get("PATH", ""))
+        return env
+
+    def _python_folders(self) -> tuple[str, ...]:
+        """The folder of katib's interpreter, and before it one that names it `python` where it does not itself."""
+        home = os.path.dirname(self._place.python)
+        missing = [name for name in _PYTHON_NAMES if not os.access(os.path.join(home, name), os.X_OK)]
+        own = self._folder / "bin"
+        for name in missing:
+            text = f'#!/bin/sh\nexec "{self._place.python}" "$@"\n'
+            self._files.append(PlannedFile(own / name, text.encode(), 0o755))
+        return (str(own), home) if missing else (home,)
+
+    def _check_program(
+        self, argv: tuple[str, ...], cwd: Path, search: str, path: str, image: ImageFolder | None
+    ) -> None:
+        """The program, and the script that an interpreter is to run, must be there unless a process makes them."""
+        program = argv[0]
+        hint = "" if image is not None else "; --image IMAGE=FOLDER says where the image's files are"
+        mode = os.X_OK
+        if program in _PYTHON_NAMES:
+            found = True
+        elif "/" in program:
+            found = os.access(cwd / program, mode) or self._is_made(cwd / program)
+        else:
+            found = shutil.which(program, path=search) is not None
+        if not found:
+            message = f"there is no program {program!r} on this machine{hint}"
+            self._findings.refuse(f"{path}.command", message)
+            return
+        script = _script(argv)
+        if script and not (cwd / script).exists() and not self._is_made(cwd / script):
+            self._findings.refuse(f"{path}.command", f"there is no {script} in {cwd}{hint}")
+
+    def _is_made(self, path: Path) -> bool:
+        """Whether a file may come to be before the process starts: written by us, or by an init container."""
+        return bool(self._job.spec.template.spec.init_containers) or path.is_relative_to(self._folder)
+
+
+def _script(argv: tuple[str, ...]) -> str | None:
+    """The file that an interpreter is told to run; None where there is none to be seen."""
+    if argv[0] not in _INTERPRETERS:
+        return None
+    for word in argv[1:]:
+        if word in ("-u", "-B", "-O", "-OO", "-I", "-E", "-s", "-S", "-e", "-x"):
+            continue
+        return None if word.startswith("-") or not word else word
+    return None
+
+
+def _collector_file(collector: MetricsCollectorSpec | None) -> tuple[str, bool]:
+    """The path that metrics are read from within the container, and whether it is a file's; "" where there is none."""
+    if collector is None or collector.kind not in (names.FILE, names.TENSORFLOW_EVENT, names.CUSTOM):
+        return "", True
+    source = collector.source.file_system_path if collector.source is not None else None
+    path, kind = (source.path, source.kind) if source is not None else ("", "")
+    is_file = kind != "Directory" if kind else collector.kind != names.TENSORFLOW_EVENT
+    if not path and collector.kind != names.CUSTOM:
+        path = DEFAULT_TENSORFLOW_FOLDER if collector.kind == names.TENSORFLOW_EVENT else DEFAULT_METRICS_FILE
+    return posixpath.normpath(path) if path else "", is_file
+
+
+def _identity(trial: Trial, job: Job, machine: Machine, attempt: int) -> PodIdentity:
+    meta, template = trial.metadata, job.spec.template
+    name = f"{meta.name}-{attempt}"
+    owner: dict[str, Any] = {"job-name": meta.name, "batch.kubernetes.io/job-name": meta.name}
+    return PodIdentity(
+        name=name,
+        namespace=meta.namespace,
+        uid=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{meta.uid}/{meta.namespace}/{name}")),
+        labels={**template.metadata.labels, **owner, **meta.labels, names.LABEL_TRIAL: meta.name},
+        annotations=template.metadata.annotations,
+        node_name=machine.node_name,
+        service_account_name=template.spec.service_account_name,
+    )

@@ -14,7 +14,7 @@ from pykatib.api import names
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment
 from pykatib.api.objects import TYPED_KINDS, ConfigMap, Secret
-from pykatib.api.schema_walk import decode_tree, did_you_mean, shown
+from pykatib.api.schema_walk import did_you_mean, shown, walk_tree
 from pykatib.api.suggestion import Suggestion
 from pykatib.api.trial import Trial
 from pykatib.api.yaml_tree import MAX_DEPTH, place, refusal, yaml_documents
@@ -124,10 +124,11 @@ def _too_deep(value: object) -> bool:
 
 
 class Examined(NamedTuple):
-    """The sound part of a document as an object (None where nothing can be made of it), and its mistakes."""
+    """What could be read of a document (None where nothing could), its mistakes, and the paths not to rely on."""
 
     value: ManifestObject | None
     errors: tuple[FieldError, ...]
+    unsound: tuple[str, ...] = ()
 
 
 def examine_object(document: Document) -> Examined:
@@ -142,16 +143,16 @@ def examine_object(document: Document) -> Examined:
     if api_version != wanted:
         found = "nothing" if api_version is None else shown(api_version)
         errors.append(FieldError("apiVersion", f"found {found}; a {kind} is of {wanted}"))
-    value, mistakes = decode_tree({**tree, "apiVersion": wanted}, TYPED_KINDS[kind])
+    value, mistakes, unsound = walk_tree({**tree, "apiVersion": wanted}, TYPED_KINDS[kind])
     errors.extend(mistakes)
     if value is not None and kind != names.EXPERIMENT and not value.metadata.name:
         errors.append(FieldError("metadata.name", f"is required: a {kind} needs a name"))
-    return Examined(value, tuple(errors))
+    return Examined(value, tuple(errors), unsound)
 
 
 def decode_object(document: Document) -> ManifestObject:
     """The object of a document. Raises InvalidInput with every unknown field and wrong type."""
-    value, errors = examine_object(document)
+    value, errors, _ = examine_object(document)
     if errors or value is None:
         raise InvalidInput(errors, source=document.source)
     return value

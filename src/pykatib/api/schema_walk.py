@@ -30,29 +30,34 @@ _MAX_DEPTH = 110
 
 
 class Walked(NamedTuple):
-    """The sound part of a tree as a typed value (None where nothing sound remains), and the mistakes."""
+    """What could be read, the mistakes, and the paths where something is left out or stands in for what was meant."""
 
     value: Any
     errors: tuple[FieldError, ...]
+    unsound: tuple[str, ...]
 
 
 def decode_tree(
     value: object, kind: type[T], *, path: str = "", is_placeholder: Callable[[str], bool] | None = None
 ) -> tuple[T | None, tuple[FieldError, ...]]:
-    """The typed value of a tree, or what can be had of it, with all mistakes.
+    """The typed value of a tree with all mistakes; where there are any, it holds what could be read.
 
     A text for which `is_placeholder` holds stands for any single value; such fields are left out of the result.
     """
+    walked = walk_tree(value, kind, path=path, is_placeholder=is_placeholder)
+    return walked.value, walked.errors
+
+
+def walk_tree(
+    value: object, kind: type[T], *, path: str = "", is_placeholder: Callable[[str], bool] | None = None
+) -> Walked:
+    """As `decode_tree`, and says which paths cannot be relied on."""
     walk = _Walk(is_placeholder)
     cleaned = walk.visit(kind, value, path)
     if cleaned is _BAD:
-        return None, tuple(walk.errors)
-    try:
-        return wire.decode(msgspec.json.encode(cleaned), kind), tuple(walk.errors)
-    except msgspec.ValidationError as error:  # a required member was left out, and has been named already
-        if not walk.errors:
-            walk.errors.append(FieldError(path, str(error)))
-        return None, tuple(walk.errors)
+        return Walked(None, tuple(walk.errors), tuple(walk.unsound))
+    decoded = wire.decode(msgspec.json.encode(cleaned), kind)
+    return Walked(decoded, tuple(walk.errors), tuple(walk.unsound))
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -124,12 +129,24 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
     return (kind,)
 
 
+def _stand_in(kind: Any) -> Any:
+    """The emptiest JSON that reads as the type: keeps the place of what could not be read."""
+    option = _alternatives(kind)[0]
+    origin = get_origin(option) or option
+    if origin in (tuple, list, AppendLog):
+        return []
+    if isinstance(origin, type) and issubclass(origin, msgspec.Struct):
+        return {name: _stand_in(member.type) for name, member in _members(origin).items() if member.required}
+    return {str: "", bool: False, int: 0, float: 0}.get(option, {})
+
+
 _WANTED = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 class _Walk:
     def __init__(self, is_placeholder: Callable[[str], bool] | None) -> None:
         self.errors: list[FieldError] = []
+        self.unsound: list[str] = []
         self.is_placeholder = is_placeholder
 
     def visit(self, kind: Any, value: Any, path: str) -> Any:
@@ -166,8 +183,11 @@ class _Walk:
                 if result is not _BAD:
                     cleaned[name] = result
         for name, member in members.items():
-            if member.required and value.get(name) is None:
-                self.errors.append(FieldError(join(path, name), f"is required: {_described(member.type)}"))
+            if member.required and name not in cleaned:
+                cleaned[name] = _stand_in(member.type)
+                if value.get(name) is None:
+                    self.unsound.append(join(path, name))
+                    self.errors.append(FieldError(join(path, name), f"is required: {_described(member.type)}"))
         return cleaned
 
     def visit_mapping_of(self, kind: Any, value: Any, path: str) -> Any:
@@ -184,7 +204,7 @@ class _Walk:
         if not isinstance(value, list):
             return self.wrong(path, value, f"a list of {_described(kind, plural=True)}")
         results = [self.visit(kind, child, f"{path}[{index}]") for index, child in enumerate(value)]
-        return [result for result in results if result is not _BAD]
+        return [_stand_in(kind) if result is _BAD else result for result in results]
 
     def visit_scalar(self, options: tuple[Any, ...], value: Any, path: str) -> Any:
         if isinstance(value, str) and str not in options and self.is_placeholder and self.is_placeholder(value):
@@ -226,10 +246,14 @@ class _Walk:
         return value
 
     def unknown(self, name: str, members: Mapping[str, _Member], path: str) -> None:
-        hint = did_you_mean(name, members) or f"; known here: {', '.join(sorted(members))}"
+        meant = nearest(name, members)
+        if meant is not None:
+            self.unsound.append(join(path, meant))
+        hint = f"; did you mean `{meant}`?" if meant is not None else f"; known here: {', '.join(sorted(members))}"
         self.errors.append(FieldError(join(path, name), f"unknown field{hint}"))
 
     def wrong(self, path: str, value: Any, wanted: str) -> Any:
+        self.unsound.append(path)
         found = "nothing" if value is None else shown(value)
         if isinstance(value, str):
             found = f"the text {found}"

@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterator
 
 from pykatib.api import names
 from pykatib.api.defaults import DEFAULT_PARALLEL_TRIAL_COUNT, default_experiment
-from pykatib.api.errors import FieldError
+from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment, ExperimentSpec
+from pykatib.api.manifest import Document, examine_object
 from pykatib.api.meta import ObjectMeta
 from pykatib.api.schema_walk import did_you_mean, shown
 from pykatib.api.shared import AlgorithmSpec, EarlyStoppingSpec, ObjectiveSpec
@@ -27,7 +28,47 @@ _GENERATED_LENGTH = 5
 _MAX_COUNT = 2**31 - 1
 _RESUME_POLICIES = (names.NEVER, names.LONG_RUNNING, names.FROM_VOLUME)
 _STRATEGIES = (names.MIN, names.MAX, names.LATEST)
-_SPACE_SECTIONS = frozenset({"spec.parameters", "spec.nasConfig"})
+_OWN_UNIT = re.compile(
+    r"spec\.parameters\[\d+\]\.feasibleSpace|spec\.objective\.(type|goal)"
+    r"|spec\.(algorithm|earlyStopping)\.algorithm(Name|Settings)"
+    r"|spec\.trialTemplate\.(retain|retries|activeDeadlineSeconds|successCondition|failureCondition)"
+)
+_SPACE_SECTIONS = frozenset({"spec", "spec.parameters", "spec.nasConfig"})
+_SPACE_DEPENDANTS = frozenset({"spec", "spec.parameters", "spec.nasConfig", "spec.trialTemplate"})
+
+
+def read_experiment(
+    document: Document,
+    *,
+    catalog: AlgorithmCatalog,
+    templates: Templates,
+    supported_kinds: Collection[str] | None = None,
+    supported_collectors: Collection[str] = COLLECTOR_KINDS,
+    filter_check: FilterCheck = check_filter,
+) -> Experiment:
+    """The defaulted Experiment of a document, read and judged in one go.
+
+    Raises:
+        InvalidInput: with the mistakes of structure, and those of value wherever the structure is sound.
+    """
+    value, mistakes, unsound = examine_object(document)
+    if value is not None and not isinstance(value, Experiment):
+        raise InvalidInput([FieldError("kind", f'found "{value.kind}", wanted "Experiment"')], source=document.source)
+    if value is None:
+        raise InvalidInput(mistakes, source=document.source)
+    experiment = default_experiment(value)
+    errors = validate_experiment(
+        experiment,
+        catalog=catalog,
+        templates=templates,
+        supported_kinds=supported_kinds,
+        supported_collectors=supported_collectors,
+        filter_check=filter_check,
+        unsound=unsound,
+    )
+    if mistakes or errors:
+        raise InvalidInput((*mistakes, *errors), source=document.source)
+    return experiment
 
 
 def validate_experiment(
@@ -39,11 +80,12 @@ def validate_experiment(
     supported_kinds: Collection[str] | None = None,
     supported_collectors: Collection[str] = COLLECTOR_KINDS,
     filter_check: FilterCheck = check_filter,
+    unsound: Collection[str] = (),
 ) -> tuple[FieldError, ...]:
-    """All mistakes of an Experiment, or of an edit where `old` is what is there now.
+    """All mistakes of a defaulted Experiment, or of an edit where `old` is what is there now.
 
     An object that is being deleted, or an edit that leaves the spec as it is, is never refused: a new rule must not
-    keep old objects from going away.
+    keep old objects from going away. Nothing is said of what depends on the `unsound` paths, which could not be read.
     """
     if experiment.metadata.deletion_timestamp is not None:
         return ()
@@ -66,15 +108,27 @@ def validate_experiment(
     errors.extend(
         check_collector(spec.metrics_collector_spec, supported=supported_collectors, filter_check=filter_check)
     )
-    if not any(_section(error.path) in _BASE_OF_ALGORITHMS for error in errors):
+    muted = {_unit_of(path) for path in unsound}
+    if muted & _SPACE_SECTIONS:
+        muted |= _SPACE_DEPENDANTS
+    errors = [error for error in errors if not muted & {section_of(error.path), _unit_of(error.path)}]
+    doubtful = {section_of(path) for path in (*muted, *(error.path for error in errors))}
+    if not doubtful & _BASE_OF_ALGORITHMS:
         errors.extend(catalog.check(experiment))
     return tuple(dict.fromkeys(errors))
 
 
-_BASE_OF_ALGORITHMS = _SPACE_SECTIONS | {"spec", "spec.algorithm", "spec.earlyStopping", "spec.objective"}
+_BASE_OF_ALGORITHMS = _SPACE_SECTIONS | {"spec.algorithm", "spec.earlyStopping", "spec.objective"}
 
 
-def _section(path: str) -> str:
+def _unit_of(path: str) -> str:
+    """What is not judged when something in it could not be read: what stands for itself, else the whole section."""
+    inner = _OWN_UNIT.match(path)
+    return inner[0] if inner is not None else section_of(path)
+
+
+def section_of(path: str) -> str:
+    """The field of `spec` (or of the object) that a path leads into: `spec.parameters`, `metadata.name`."""
     return ".".join(re.split(r"[.\[]", path)[:2])
 
 

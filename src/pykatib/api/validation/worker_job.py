@@ -11,7 +11,7 @@ from pykatib.api import names
 from pykatib.api.errors import FieldError
 from pykatib.api.job import Container, Job
 from pykatib.api.quantity import parse_quantity
-from pykatib.api.schema_walk import decode_tree, did_you_mean, join, shown
+from pykatib.api.schema_walk import did_you_mean, join, shown, walk_tree
 
 JOB_API_VERSION = "batch/v1"
 _RESTART_POLICIES = ("Never", "OnFailure")
@@ -36,15 +36,16 @@ def check_worker_job(
             if metadata.get(field):
                 yield FieldError(f"{path}.metadata.{field}", "must be left out: each Trial sets its own")
     if tree.get("apiVersion") == JOB_API_VERSION and tree.get("kind") == names.JOB:
-        job, errors = decode_tree(tree, Job, path=path, is_placeholder=is_placeholder)
+        job, errors, unsound = walk_tree(tree, Job, path=path, is_placeholder=is_placeholder)
         yield from errors
-        if job is not None and not any(_concerns_pods(error, path) for error in errors):
-            yield from _check_job(job, path, primary_container_name, holds_placeholder)
+        if job is not None:
+            for error in _check_job(job, path, primary_container_name, holds_placeholder):
+                if not any(_is_within(doubt, error.path) or _is_within(error.path, doubt) for doubt in unsound):
+                    yield error
 
 
-def _concerns_pods(error: FieldError, path: str) -> bool:
-    """Whether a mistake has cost containers, so that nothing more can be said about them."""
-    return error.message.startswith("found ") and error.path.startswith(f"{path}.spec")
+def _is_within(path: str, outer: str) -> bool:
+    return path == outer or path.startswith((f"{outer}.", f"{outer}["))
 
 
 def _check_job(

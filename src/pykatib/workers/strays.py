@@ -35,13 +35,13 @@ def end_strays(home_id: str, *, grace_seconds: float = 5.0) -> list[int]:
     if supervisors:
         ended.update(process.pid for process in find_strays(home_id))
         _signal(supervisors, psutil.Process.terminate)
-        psutil.wait_procs(supervisors, timeout=grace_seconds + 2.0)
+        _wait(supervisors, grace_seconds + 2.0)
         _signal(supervisors, psutil.Process.kill)
     strays = find_strays(home_id)
     ended.update(process.pid for process in strays)
     _signal(strays, psutil.Process.terminate)
     _signal(strays, psutil.Process.resume)  # stopped, a process would never see the first
-    psutil.wait_procs(strays, timeout=grace_seconds)
+    _wait(strays, grace_seconds)
     ended.update(_kill(lambda: find_strays(home_id)))
     return sorted(ended)
 
@@ -63,8 +63,15 @@ def _kill(find: Callable[[], list[psutil.Process]]) -> set[int]:
     while (found := find()) and time.monotonic() < deadline:
         killed.update(process.pid for process in found)
         _signal(found, psutil.Process.kill)
-        psutil.wait_procs(found, timeout=1.0)
+        _wait(found, 1.0)
     return killed
+
+
+def _wait(processes: Iterable[psutil.Process], seconds: float) -> None:
+    """Waits until the processes are gone or dead. They are not our children, and whoever reaps them may be slow."""
+    deadline = time.monotonic() + seconds
+    while any(map(_alive, processes)) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _marked(variable: str, prefix: str) -> list[psutil.Process]:

@@ -76,7 +76,7 @@ class SqliteStore(MemoryStore):
             self._new_events[number] = kept
 
     def take_mail(self) -> list[Mail]:
-        """The requests that came since the last call; they leave the file with the next commit, that of their effects."""
+        """The requests that came since the last call; they leave the file in the commit of their effects."""
         with self._lock:
             found = self._database.read("SELECT * FROM mailbox WHERE id > ? ORDER BY id", (self._taken_mail,))
             mail = [Mail(*row) for row in found]
@@ -212,7 +212,9 @@ class SqliteStore(MemoryStore):
             except msgspec.MsgspecError as error:
                 raise StorageFailed(f"{self.path}: the {kind} with uid {uid} cannot be read: {error}") from error
             self._keep(obj.reference, obj)
-        for number, *columns in read(
+        last_events = read(
             f"SELECT number, {rows.EVENT_COLUMNS} FROM events ORDER BY number DESC LIMIT ?", (self._event_limit,)
-        )[::-1]:
-            self._events.restore(number, Event(*columns))
+        )
+        events = [(Event(*columns), number) for number, *columns in last_events]
+        for event, number in sorted(events, key=lambda entry: (entry[0].time, entry[1])):
+            self._events.restore(number, event)

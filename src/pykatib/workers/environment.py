@@ -128,9 +128,9 @@ def resource_value(selector: ResourceFieldSelector, resources: ResourceRequireme
     part, _, resource = selector.resource.partition(".")
     if part not in ("requests", "limits") or not resource:
         raise ValueError(f"found {selector.resource!r}; write limits.cpu, requests.memory or the like")
-    written = (resources.limits if part == "limits" else resources.requests or resources.limits).get(resource)
-    if written is None and part == "requests":
-        written = resources.limits.get(resource)
+    written = resources.limits.get(resource)
+    if part == "requests":
+        written = resources.requests.get(resource, written)
     if written is not None:
         amount = parse_quantity(written)
     elif part == "requests":

@@ -8,14 +8,10 @@ start. What differs from the cluster, and why:
   proxies and caches are set up there. `python` is the interpreter that runs katib.
 * A Trial that asks for no GPU sees none, as on the cluster, even where the machine has some: otherwise it would share
   one with a Trial that was promised it alone. This is said once. Where no GPU is known, nothing is hidden.
-* The folder of the metrics file is the Trial's own, as the cluster mounts one there, so that Trials that run at the
-  same time never write into each other's. Where the command names a folder above it that does not exist here
-  (`--log-path=/logs` with metrics in `/logs/test`), that whole folder is.
+* The folder of the metrics files is the Trial's own (see `metrics_folder`).
 """
 
 import os
-import posixpath
-import shutil
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -25,10 +21,8 @@ from typing import Any, Final
 import msgspec
 
 from pykatib.api import names
-from pykatib.api.defaults import DEFAULT_METRICS_FILE, DEFAULT_TENSORFLOW_FOLDER
 from pykatib.api.errors import FieldError
 from pykatib.api.job import Container, Job
-from pykatib.api.shared import MetricsCollectorSpec
 from pykatib.api.trial import Trial
 from pykatib.workers.environment import (
     DEVICE_VARIABLES,
@@ -40,8 +34,10 @@ from pykatib.workers.environment import (
     search_path,
     thread_variables,
 )
+from pykatib.workers.executables import is_absent_python, missing_program, python_folders
 from pykatib.workers.findings import Findings
 from pykatib.workers.images import IMAGE_FILE, ImageFolder, Images
+from pykatib.workers.metrics_folder import metrics_mount, metrics_source
 from pykatib.workers.pod_rules import (
     POD,
     check_job_spec,
@@ -51,11 +47,9 @@ from pykatib.workers.pod_rules import (
     read_job,
 )
 from pykatib.workers.slots import Machine, Request
-from pykatib.workers.volumes import PathMap, PlannedFile, VolumePlan, mount_points, paths_in, plan_volumes
+from pykatib.workers.volumes import PathMap, PlannedFile, VolumePlan, container_path, mount_points, plan_volumes
 
 DEFAULT_GRACE_SECONDS: Final = 30
-_PYTHON_NAMES: Final = ("python", "python3")
-_INTERPRETERS: Final = (*_PYTHON_NAMES, "sh", "bash", "/bin/sh", "/bin/bash")
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,13 +134,14 @@ class _Planner:
     ) -> None:
         self._trial, self._job, self._place = trial, job, place
         self._folder = Path(os.path.abspath(folder))
-        self._extra_mounts = {posixpath.normpath(path): local for path, local in extra_mounts.items()}
+        self._extra_mounts = {container_path(path): local for path, local in extra_mounts.items()}
         self._findings = Findings()
         self._pod = _identity(trial, job, place.machine, attempt)
         self._folders: list[Path] = [self._folder]
         self._files: list[PlannedFile] = []
         self._collector_path: Path | None = None
-        self._first_in_path = self._python_folders()
+        self._first_in_path, shims = python_folders(place.python, self._folder / "bin")
+        self._files.extend(shims)
 
     def plan(self) -> PodPlan | Refused:
         spec = self._job.spec
@@ -173,13 +168,14 @@ class _Planner:
         main: ProcessPlan | None = None
         request = Request()
         if primary is not None:
-            main = self._process(primary, f"{POD}.containers[{pod.containers.index(primary)}]", volumes, primary=True)
+            at = f"{POD}.containers[{pod.containers.index(primary)}]"
+            main = self._process(primary, at, volumes, primary=True)
             request = effective_request(pod, primary, machine, findings)
             if not request.gpus and machine.gpu_ids and main is not None and main.open_devices:
                 message = (
                     "asks for no GPU, so Trials see none; resources.limits: {nvidia.com/gpu: 1} gives each its own"
                 )
-                findings.warn(f"{POD}.containers[{pod.containers.index(primary)}].resources", message)
+                findings.warn(f"{at}.resources", message)
         if findings.refusals or main is None:
             return Refused(findings.refusals)
         deadlines = [one for one in (spec.active_deadline_seconds, pod.active_deadline_seconds) if one is not None]
@@ -227,22 +223,34 @@ class _Planner:
         self._folders += folders
         mounts = {**self._extra_mounts, **mounts} if primary else mounts
         argv = self._command(container, image, variables, path)
-        if primary:
-            self._add_collector(mounts, argv, variables, image)
-        paths = PathMap(
-            tuple(sorted(mounts.items(), key=lambda mount: -len(mount[0]))), image.folder if image else None
-        )
-        if primary and self._collector_path is not None:
-            self._collector_path = Path(paths.mounted(str(self._collector_path)) or self._collector_path)
-            is_file = _collector_file(self._trial.spec.metrics_collector)[1]
-            self._folders.append(self._collector_path.parent if is_file else self._collector_path)
+        source = metrics_source(self._trial.spec.metrics_collector) if primary else None
+        if source is not None:
+            own = (value for name, value in variables.values.items() if name not in variables.verbatim)
+            mount = metrics_mount(
+                source,
+                mounts=mounts,
+                texts=(*argv, *own),
+                image_folder=image.folder if image else None,
+                attempt_folder=self._folder,
+                path=path,
+                findings=findings,
+            )
+            mounts = {**mounts, mount[0]: mount[1]} if mount is not None else mounts
+        longest_first = tuple(sorted(mounts.items(), key=lambda mount: -len(mount[0])))
+        paths = PathMap(longest_first, image.folder if image else None)
+        if source is not None:
+            self._collector_path = Path(paths.mounted(source.path) or source.path)
+            self._folders.append(self._collector_path.parent if source.is_file else self._collector_path)
         cwd = self._working_folder(container, image, paths, path)
         env = self._environment(container, image, variables, paths, path)
         if not argv or cwd is None:
             return None
         argv = tuple(paths.rewrite(word) for word in argv)
+        if is_absent_python(argv[0]):
+            findings.warn(f"{path}.command", f"{argv[0]} is not there; the interpreter that runs katib is taken")
+            argv = (place.python, *argv[1:])
         if not findings.refusals:  # else the reason may be one of those
-            self._check_program(argv, cwd, env["PATH"], path, image)
+            self._refuse_missing(argv, cwd, env["PATH"], path, container.image if image is None else None)
         open_devices = tuple(name for name in DEVICE_VARIABLES if name not in variables.values)
         return ProcessPlan(
             name=container.name,
@@ -273,33 +281,22 @@ class _Planner:
         )
         return ()
 
-    def _add_collector(
-        self, mounts: dict[str, Path], argv: Sequence[str], variables: Variables, image: ImageFolder | None
-    ) -> None:
-        """The Trial's own folder for metrics, unless a volume is mounted there."""
-        path, is_file = _collector_file(self._trial.spec.metrics_collector)
-        if not path:
+    def _refuse_missing(self, argv: tuple[str, ...], cwd: Path, search: str, path: str, unmapped: str | None) -> None:
+        """Refuses what cannot be found, unless it is ours to make or an init container's."""
+        missing = missing_program(argv, cwd=cwd, search=search)
+        if missing is None or self._job.spec.template.spec.init_containers:
             return
-        self._collector_path = Path(path)
-        folder = posixpath.dirname(path) if is_file else posixpath.normpath(path)
-        if folder in mounts or folder in ("/", ""):
+        if isinstance(missing, Path) and missing.is_relative_to(self._folder):
             return
-        named = paths_in((*argv, *(variables.values[name] for name in variables.values.keys() - variables.verbatim)))
-        above = [one for one in named if folder.startswith(one + "/") and one != "/" and one not in mounts]
-        for one in sorted(above, key=len):
-            there = (image.folder / one.lstrip("/")) if image is not None else Path(one)
-            if there.exists() or any(one.startswith(mount + "/") for mount in mounts):
-                continue
-            folder = one
-            break
-        if not any(folder.startswith(mount + "/") for mount in mounts if mount not in self._extra_mounts):
-            mounts[folder] = self._folder / "metrics"
-            self._folders.append(mounts[folder])
+        hint = (
+            f"; --image {unmapped or 'IMAGE'}=FOLDER says where the image's files are" if unmapped is not None else ""
+        )
+        self._findings.refuse(f"{path}.command", f"there is no {missing} on this machine{hint}")
 
     def _working_folder(
         self, container: Container, image: ImageFolder | None, paths: PathMap, path: str
     ) -> Path | None:
-        base = image.folder if image is not None else self._place.manifest_folder
+        base = image.folder if image is not None else Path(os.path.abspath(self._place.manifest_folder))
         written = container.working_dir or (image.described.workdir if image and image.described else "")
         if not written:
             return base
@@ -331,64 +328,6 @@ class _Planner:
         env = {**inherited, **thread_variables(request.millicpus), "PYTHONUNBUFFERED": "1", **own}
         env["PATH"] = search_path(self._first_in_path, own.get("PATH"), inherited.get("PATH", ""))
         return env
-
-    def _python_folders(self) -> tuple[str, ...]:
-        """The folder of katib's interpreter, and before it one that names it `python` where it does not itself."""
-        home = os.path.dirname(self._place.python)
-        missing = [name for name in _PYTHON_NAMES if not os.access(os.path.join(home, name), os.X_OK)]
-        own = self._folder / "bin"
-        for name in missing:
-            text = f'#!/bin/sh\nexec "{self._place.python}" "$@"\n'
-            self._files.append(PlannedFile(own / name, text.encode(), 0o755))
-        return (str(own), home) if missing else (home,)
-
-    def _check_program(
-        self, argv: tuple[str, ...], cwd: Path, search: str, path: str, image: ImageFolder | None
-    ) -> None:
-        """The program, and the script that an interpreter is to run, must be there unless a process makes them."""
-        program = argv[0]
-        hint = "" if image is not None else "; --image IMAGE=FOLDER says where the image's files are"
-        mode = os.X_OK
-        if program in _PYTHON_NAMES:
-            found = True
-        elif "/" in program:
-            found = os.access(cwd / program, mode) or self._is_made(cwd / program)
-        else:
-            found = shutil.which(program, path=search) is not None
-        if not found:
-            message = f"there is no program {program!r} on this machine{hint}"
-            self._findings.refuse(f"{path}.command", message)
-            return
-        script = _script(argv)
-        if script and not (cwd / script).exists() and not self._is_made(cwd / script):
-            self._findings.refuse(f"{path}.command", f"there is no {script} in {cwd}{hint}")
-
-    def _is_made(self, path: Path) -> bool:
-        """Whether a file may come to be before the process starts: written by us, or by an init container."""
-        return bool(self._job.spec.template.spec.init_containers) or path.is_relative_to(self._folder)
-
-
-def _script(argv: tuple[str, ...]) -> str | None:
-    """The file that an interpreter is told to run; None where there is none to be seen."""
-    if argv[0] not in _INTERPRETERS:
-        return None
-    for word in argv[1:]:
-        if word in ("-u", "-B", "-O", "-OO", "-I", "-E", "-s", "-S", "-e", "-x"):
-            continue
-        return None if word.startswith("-") or not word else word
-    return None
-
-
-def _collector_file(collector: MetricsCollectorSpec | None) -> tuple[str, bool]:
-    """The path that metrics are read from within the container, and whether it is a file's; "" where there is none."""
-    if collector is None or collector.kind not in (names.FILE, names.TENSORFLOW_EVENT, names.CUSTOM):
-        return "", True
-    source = collector.source.file_system_path if collector.source is not None else None
-    path, kind = (source.path, source.kind) if source is not None else ("", "")
-    is_file = kind != "Directory" if kind else collector.kind != names.TENSORFLOW_EVENT
-    if not path and collector.kind != names.CUSTOM:
-        path = DEFAULT_TENSORFLOW_FOLDER if collector.kind == names.TENSORFLOW_EVENT else DEFAULT_METRICS_FILE
-    return posixpath.normpath(path) if path else "", is_file
 
 
 def _identity(trial: Trial, job: Job, machine: Machine, attempt: int) -> PodIdentity:

@@ -110,9 +110,8 @@ def _check_container(container: Container, at: str, findings: Findings) -> None:
     _pass_over(container, ("stdin", "tty"), at, "is not looked at; the process has no input", findings)
     if container.ports:
         findings.warn(f"{at}.ports", "Trials that run at the same time share this machine's ports")
-    for resource in ("memory", "cpu"):
-        if resource in container.resources.limits:
-            findings.warn(f"{at}.resources.limits.{resource}", "is booked, but not enforced on this machine")
+    if "memory" in container.resources.limits:
+        findings.warn(f"{at}.resources.limits.memory", "is booked, but not enforced on this machine")
 
 
 def _pass_over(value: msgspec.Struct, members: Iterable[str], at: str, message: str, findings: Findings) -> None:

@@ -43,12 +43,18 @@ _REFUSED: Final = {
 }
 
 
+def container_path(path: str) -> str:
+    """An absolute path in its one form. (Two slashes in front are special to POSIX and to nobody here.)"""
+    return "/" + posixpath.normpath(path).lstrip("/")
+
+
 class PlannedFile(msgspec.Struct, frozen=True):
-    """A file to be written before the first process starts."""
+    """A file to be written before the first process starts; with `keep`, only where there is none."""
 
     path: Path
     content: bytes
     mode: int = 0o644
+    keep: bool = False
 
 
 class VolumePlan(msgspec.Struct, frozen=True):
@@ -67,7 +73,7 @@ class PathMap(msgspec.Struct, frozen=True):
 
     def mounted(self, path: str) -> str | None:
         """The local path of one that lies at or below a mount; None for any other."""
-        clean = posixpath.normpath(path)
+        clean = container_path(path)
         for mount_path, local in self.mounts:
             if clean == mount_path or clean.startswith(mount_path + "/"):
                 tail = clean[len(mount_path) :]
@@ -79,7 +85,7 @@ class PathMap(msgspec.Struct, frozen=True):
         mounted = self.mounted(path)
         if mounted is not None or self.image_folder is None:
             return mounted
-        clean = posixpath.normpath(path).lstrip("/")
+        clean = container_path(path).lstrip("/")
         if not clean:
             return None
         found = self.image_folder / clean
@@ -89,14 +95,15 @@ class PathMap(msgspec.Struct, frozen=True):
         """The text with every path in it that is known replaced by the local one."""
         if "/" not in text:
             return text
-        if text.startswith("/") and (whole := self.local(text)) is not None:  # a path with spaces or commas, perhaps
-            return whole
-        return _PATH.sub(lambda match: self.local(match[0]) or match[0], text)
+        rewritten = _PATH.sub(lambda match: self.local(match[0]) or match[0], text)
+        if rewritten == text and text.startswith("/"):  # one path, perhaps with spaces in it
+            return self.local(text) or text
+        return rewritten
 
 
 def paths_in(texts: Iterable[str]) -> set[str]:
     """The absolute paths that stand in the texts."""
-    return {posixpath.normpath(match[0]) for text in texts for match in _PATH.finditer(text)}
+    return {container_path(match[0]) for text in texts for match in _PATH.finditer(text)}
 
 
 def plan_volumes(
@@ -165,7 +172,7 @@ def mount_points(
             there = ", ".join(volumes.paths) or "none"
             findings.refuse(f"{at}.name", f"there is no volume {mount.name!r}; there are {there}")
             continue
-        mount_path = posixpath.normpath(mount.mount_path)
+        mount_path = container_path(mount.mount_path)
         if not mount.mount_path.startswith("/") or mount_path.strip("/") == "":
             findings.refuse(f"{at}.mountPath", f"found {mount.mount_path!r}; an absolute path below / is needed")
             continue
@@ -198,7 +205,7 @@ def _check_host_path(
         folders.append(local)
         return
     if source.type == "FileOrCreate" and not local.exists():
-        files.append(PlannedFile(local, b""))
+        files.append(PlannedFile(local, b"", keep=True))
         return
     checks: dict[str, Callable[[int], bool]] = {
         "": lambda mode: True,

@@ -31,6 +31,11 @@ LABEL_INJECTION: Final = "katib.kubeflow.org/metrics-collector-injection"
 FINALIZER_EXPERIMENT: Final = "update-prometheus-metrics"
 FINALIZER_TRIAL: Final = "clean-metrics-in-db"
 ENV_TRIAL_NAME: Final = "KATIB_TRIAL_NAME"
+ENV_METRICS_FILE: Final = "PYKATIB_METRICS_FILE"  # pykatib's own: where a worker appends the metrics that it pushes
+
+# Annotations that say where a manifest came from, for the local runner (pykatib's own)
+ANNOTATION_FOLDER: Final = "pykatib.dev/manifest-folder"
+ANNOTATION_IMAGES: Final = "pykatib.dev/images"
 
 # Trial names: `<experiment>-<8 characters of this alphabet>`
 NAME_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"

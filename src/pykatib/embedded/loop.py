@@ -82,6 +82,10 @@ class Periodic(Protocol):
         """Does what is due."""
         ...
 
+    def rest(self) -> None:
+        """The loop is about to wait for news."""
+        ...
+
     def next_moment(self) -> float | None:
         """When something will be due."""
         ...
@@ -118,6 +122,8 @@ class Loop:
             for periodic in self._periodics:
                 periodic.tick(now)
             if not did and not self._control_plane.has_work():
+                for periodic in self._periodics:
+                    periodic.rest()
                 self._waiter.wait(self._wait_seconds(now))
 
     def _wait_seconds(self, now: float) -> float:

@@ -5,7 +5,6 @@ This is the part that inline runs, threads and worker processes share.
 
 import traceback
 from collections.abc import Callable, Mapping
-from numbers import Real
 from typing import Any, TypeAlias
 
 import msgspec
@@ -57,9 +56,11 @@ def number_text(value: Any, *, what: str) -> str:
     Raises:
         NotAMetric: it is no number.
     """
-    if isinstance(value, Real):
-        return repr(value) if isinstance(value, (int, float)) else repr(float(value))
-    if not isinstance(value, (str, bytes, bool)):
+    if isinstance(value, float):  # numpy's doubles are floats with a repr of their own
+        return float.__repr__(value)
+    if isinstance(value, int):
+        return int.__repr__(int(value))
+    if not isinstance(value, (str, bytes)):
         try:
             return repr(float(value))
         except (TypeError, ValueError):

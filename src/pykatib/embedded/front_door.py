@@ -1,0 +1,156 @@
+"""The way into a store on one machine: what admission webhooks are on a cluster.
+
+Whatever a person asks for is defaulted and judged here before anything starts; all mistakes are told at once.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from pykatib.algorithms import registry
+from pykatib.api import names
+from pykatib.api.conditions import is_true
+from pykatib.api.defaults import default_experiment
+from pykatib.api.errors import AlreadyExists, Conflict, FieldError, InvalidInput, NotFound
+from pykatib.api.experiment import Experiment, ExperimentSpec
+from pykatib.api.meta import Reference
+from pykatib.api.objects import ConfigMap, Secret
+from pykatib.api.validation import validate_experiment
+from pykatib.control.blueprint import Blueprint
+from pykatib.control.experiment_plan import is_completed
+from pykatib.store.contract import Store
+from pykatib.workers.runner import Runner
+
+
+class FrontDoor:
+    """Takes Experiments in, and changes of their budgets."""
+
+    def __init__(self, store: Store, runners: Callable[[], Sequence[Runner]]) -> None:
+        self._store = store
+        self._runners = runners
+
+    def judge(
+        self, experiment: Experiment, *, old: Experiment | None = None, beside: Sequence[ConfigMap | Secret] = ()
+    ) -> tuple[Experiment, tuple[FieldError, ...]]:
+        """The Experiment with defaults filled in, and every mistake in it; `beside` are documents of the same file."""
+        experiment = default_experiment(experiment)
+        maps = {(item.metadata.namespace, item.metadata.name): item for item in beside if isinstance(item, ConfigMap)}
+
+        def config_map(namespace: str, name: str) -> ConfigMap | None:
+            found = maps.get((namespace, name)) or self._store.find(Reference(names.CONFIG_MAP, namespace, name))
+            return found if isinstance(found, ConfigMap) else None
+
+        errors = list(validate_experiment(experiment, old=old, catalog=registry, templates=config_map))
+        if not errors and old is None:
+            errors.extend(self._unrunnable(experiment, config_map))
+        return experiment, tuple(errors)
+
+    def _unrunnable(
+        self, experiment: Experiment, config_map: Callable[[str, str], ConfigMap | None]
+    ) -> Sequence[FieldError]:
+        source = experiment.spec.trial_template.config_map if experiment.spec.trial_template is not None else None
+        try:
+            found = config_map(source.config_map_namespace, source.config_map_name) if source is not None else None
+            Blueprint(experiment, found)
+        except InvalidInput as error:
+            return error.errors
+        return [error for runner in self._runners() for error in runner.check(experiment)]
+
+    def create(self, experiment: Experiment, *, beside: Sequence[ConfigMap | Secret] = ()) -> Experiment:
+        """Takes a new Experiment in, and the documents beside it.
+
+        Raises:
+            InvalidInput: it breaks rules; nothing has been kept.
+            AlreadyExists: there is one of that name.
+        """
+        if experiment.metadata.name and self._store.find(experiment.reference) is not None:
+            raise AlreadyExists(
+                f"an Experiment {experiment.metadata.namespace}/{experiment.metadata.name} is here already; "
+                "resume it, delete it, or give this one another name"
+            )
+        experiment, errors = self.judge(experiment, beside=beside)
+        if errors:
+            raise InvalidInput(errors)
+        for item in beside:
+            self._keep_beside(item)
+        return self._store.create(experiment)
+
+    def _keep_beside(self, item: ConfigMap | Secret) -> None:
+        old = self._store.find(item.reference)
+        if old is None:
+            self._store.create(item)
+        else:
+            version = old.metadata.resource_version
+            self._store.update(
+                msgspec.structs.replace(item, metadata=msgspec.structs.replace(item.metadata, resource_version=version))
+            )
+
+    def experiment(self, namespace: str, name: str) -> Experiment:
+        """The Experiment of that name. Raises NotFound."""
+        found = self._store.find(Reference(names.EXPERIMENT, namespace, name))
+        if not isinstance(found, Experiment):
+            raise NotFound(f"there is no Experiment {namespace}/{name} here")
+        return found
+
+    def edit(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        max_trial_count: int | None = None,
+        parallel_trial_count: int | None = None,
+        max_failed_trial_count: int | None = None,
+        active_deadline_seconds: int | None = None,
+        suspend: bool | None = None,
+    ) -> Experiment:
+        """Changes the budget of an Experiment; what is None stays.
+
+        Raises:
+            NotFound: there is no such Experiment.
+            InvalidInput: the change is against the rules.
+        """
+        old = self.experiment(namespace, name)
+        changes = {
+            "max_trial_count": max_trial_count,
+            "parallel_trial_count": parallel_trial_count,
+            "max_failed_trial_count": max_failed_trial_count,
+            "active_deadline_seconds": active_deadline_seconds,
+            "suspend": suspend,
+        }
+        spec: ExperimentSpec = msgspec.structs.replace(
+            old.spec, **{field: value for field, value in changes.items() if value is not None}
+        )
+        if spec == old.spec:
+            return old
+        new, errors = self.judge(msgspec.structs.replace(old, spec=spec), old=old)
+        if errors:
+            raise InvalidInput(errors)
+        return self._store.update(new)
+
+    def suspend(self, namespace: str, name: str) -> Experiment:
+        """Stops an Experiment without deleting it. Raises NotFound, and Conflict where it has ended."""
+        old = self.experiment(namespace, name)
+        if is_completed(old):
+            raise Conflict(f"Experiment {namespace}/{name} has ended already")
+        return self.edit(namespace, name, suspend=True)
+
+    def resume(self, namespace: str, name: str, *, max_trial_count: int | None = None) -> Experiment:
+        """Takes an Experiment up again: one that was stopped, or, with more Trials, one that used them up.
+
+        Raises:
+            NotFound: there is no such Experiment.
+            InvalidInput: it has ended and cannot be restarted so.
+        """
+        old = self.experiment(namespace, name)
+        if is_completed(old) and (max_trial_count is None or max_trial_count <= (old.spec.max_trial_count or 0)):
+            ended = "has failed" if is_true(old.status.conditions, names.FAILED) else "has succeeded"
+            message = (
+                f"Experiment {namespace}/{name} {ended}; to run more Trials, give a maxTrialCount above "
+                f"{old.spec.max_trial_count}"
+            )
+            raise InvalidInput([FieldError("spec.maxTrialCount", message)])
+        return self.edit(namespace, name, suspend=False, max_trial_count=max_trial_count)
+
+    def delete(self, namespace: str, name: str) -> None:
+        """Deletes an Experiment with all its Trials. Raises NotFound."""
+        self._store.delete(self.experiment(namespace, name).reference)

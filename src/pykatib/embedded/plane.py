@@ -1,0 +1,62 @@
+"""A whole control plane in one process: store, loop, runners, front door."""
+
+from collections.abc import Callable
+
+from pykatib.algorithms import registry
+from pykatib.embedded.front_door import FrontDoor
+from pykatib.embedded.loop import Loop, Periodic, SelectorWaiter
+from pykatib.runtime.algorithm_host import AlgorithmHost
+from pykatib.runtime.clock import Clock, SystemClock
+from pykatib.runtime.control_plane import ControlPlane
+from pykatib.store.contract import ObservationStore, Store
+from pykatib.workers.runner import Runner
+
+
+class EmbeddedControlPlane:
+    """Reconciles a store on the thread that calls `run`. Add runners, `start`, hand Experiments in, `run`, `close`."""
+
+    def __init__(self, store: Store, observations: ObservationStore, clock: Clock | None = None) -> None:
+        self.store = store
+        self.observations = observations
+        self.clock = clock or SystemClock()
+        self.waiter = SelectorWaiter()
+        self.control_plane = ControlPlane(store, observations, self.clock, AlgorithmHost(registry.create))
+        self._runners: list[Runner] = []
+        self._periodics: list[Periodic] = []
+        self._closers: list[Callable[[], None]] = []
+        self.front_door = FrontDoor(store, lambda: self._runners)
+
+    def add_runner(self, runner: Runner) -> None:
+        """Lets a runner see to the worker jobs that it accepts."""
+        self._runners.append(runner)
+
+    def add_periodic(self, periodic: Periodic) -> None:
+        """Lets something have a look between two steps."""
+        self._periodics.append(periodic)
+
+    def on_close(self, closer: Callable[[], None]) -> None:
+        """Has something done when the control plane is closed, before the store is."""
+        self._closers.append(closer)
+
+    def start(self) -> None:
+        """Takes up what is in the store."""
+        self.control_plane.start()
+        for runner in self._runners:
+            runner.start()
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Works until `until()` holds."""
+        loop = Loop(self.control_plane, self._runners, self.clock, self.waiter, periodics=self._periodics)
+        loop.run(until)
+
+    def close(self, *, now: bool = False) -> None:
+        """Ends all worker jobs that run, keeps everything, and lets go."""
+        try:
+            for runner in self._runners:
+                runner.close(now=now)
+            self.control_plane.stop()
+            for closer in self._closers:
+                closer()
+        finally:
+            self.store.close()
+            self.waiter.close()

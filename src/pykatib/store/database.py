@@ -18,6 +18,7 @@ from pykatib.api.errors import StorageFailed
 Mode: TypeAlias = Literal["own", "post", "read"]
 
 APPLICATION_ID = 0x6B617469  # "kati", in the file's header
+_MAGIC = b"SQLite format 3\0"
 _BUSY_SECONDS = 10.0
 _AUTOCHECKPOINT_PAGES = 10_000  # a backstop; `sync` is what keeps the write-ahead log short
 
@@ -90,6 +91,8 @@ class Database:
             raise StorageFailed(f"{path}: its folder does not exist; create it with: mkdir -p {path.parent}")
         if mode != "own" and not path.exists():
             raise StorageFailed(f"{path}: there is no such file; nothing has been run with this home folder yet")
+        if _is_something_else(path):
+            raise StorageFailed(f"{path}: {_ADVICE[sqlite3.SQLITE_NOTADB]}")
         try:
             self._connection = _connect(path, mode)
         except sqlite3.Error as error:
@@ -201,8 +204,18 @@ class Database:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version={number + 1}")
-        with self.transaction():
-            pass  # a read-only file says so now
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM gone WHERE 0")  # a read-only file says so now
+
+
+def _is_something_else(path: Path) -> bool:
+    """True for a file with content that is not SQLite's: SQLite itself takes very short ones for empty."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except OSError:
+        return False  # opening it as a database will say what is wrong
+    return head not in (b"", _MAGIC)
 
 
 def _connect(path: Path, mode: Mode) -> sqlite3.Connection:

@@ -85,8 +85,11 @@ class SqliteStore(MemoryStore):
             return mail
 
     def commit_if_due(self, now: float) -> bool:
-        """Flushes if enough has changed or enough time has passed; `now` is of any clock that does not go back."""
-        if self._change_count() < COMMIT_CHANGES and now - self._committed_at < COMMIT_SECONDS:
+        """Flushes if enough has changed, or anything and enough time has passed; `now` is of any steady clock."""
+        count = self._change_count()
+        if not count and self._taken_mail == self._removed_mail:
+            return False
+        if count < COMMIT_CHANGES and now - self._committed_at < COMMIT_SECONDS:
             return False
         self._committed_at = now
         self.flush()

@@ -9,6 +9,7 @@ from datetime import datetime
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.,]\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _ZERO_TIME = -62135596800.0
+_YEAR_10000 = 253402300800.0
 LONGEST = len("2006-01-02T15:04:05.999999999+07:00")
 
 
@@ -21,3 +22,11 @@ def rfc3339_seconds(text: str) -> float | None:
     except ValueError:  # the 30th of February
         return None
     return None if seconds == _ZERO_TIME else seconds
+
+
+def seconds_within_calendar(seconds: float) -> float | None:
+    """The same number where it is a moment that can be written as a date of the years 1 to 9999; else None.
+
+    Milliseconds taken for seconds and NaN end here, not in the database.
+    """
+    return seconds if _ZERO_TIME < seconds < _YEAR_10000 else None

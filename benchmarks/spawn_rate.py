@@ -31,14 +31,9 @@ def supervised(argv: list[str], count: int, parallel: int, folder: Path) -> tupl
         started = ended = 0
         while ended < count:
             while started < count and len(supervision.running) < parallel:
-                own = folder / str(started)
-                own.mkdir()
-                supervision.spawn(
-                    str(started),
-                    ProcessSpec(
-                        argv=tuple(argv), cwd=folder, env=env, log_path=own / "log", exit_path=own / "exit.json"
-                    ),
-                )
+                log_path = folder / f"{started}.log"
+                spec = ProcessSpec(argv=tuple(argv), cwd=folder, env=env, log_path=log_path, exit_path=folder / "exits")
+                supervision.spawn(str(started), spec)
                 started += 1
             select.select([supervision], [], [])
             for event in supervision.poll():

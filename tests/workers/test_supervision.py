@@ -24,6 +24,7 @@ from pykatib.workers.processes import (
     StartFailed,
     SupervisorLost,
     read_exit,
+    read_exits,
 )
 from pykatib.workers.strays import end_strays, find_strays, find_supervisors
 from pykatib.workers.supervision import Supervision
@@ -340,6 +341,16 @@ def test_the_file_of_a_process_that_ran_twice_tells_the_last_exit_and_each(bench
     assert read_exit(path) == bench.exit_of("b")
     assert read_exit(path, process_id="a") == bench.exit_of("a")
     assert read_exit(path, process_id="c") is None
+    assert read_exits(path) == {"a": bench.exit_of("a"), "b": bench.exit_of("b")}
+
+
+def test_an_exit_file_that_was_removed_is_made_anew(bench: Bench) -> None:
+    path = bench.folder / "exit.json"
+    for process_id in ("a", "b"):
+        path.unlink(missing_ok=True)
+        bench.spawn(process_id, "true")
+        bench.exit_of(process_id)
+    assert set(read_exits(path)) == {"b"}
 
 
 def test_an_exit_that_cannot_be_recorded_is_still_reported(bench: Bench) -> None:
@@ -484,7 +495,7 @@ def test_a_descendant_that_hid_its_environment_is_ended_with_the_tree(bench: Ben
 def test_closing_ends_everything_and_tells_how(bench: Bench) -> None:
     bench.spawn("a", *SLEEP)
     bench.spawn("b", *IGNORES_TERM)
-    bench.python("c", DAEMON)
+    bench.python("c", DAEMON + "import time; time.sleep(600)")
     daemon = bench.logged_pid("daemon")
     bench.until(lambda: "ready" in bench.log())
     bench.events += bench.supervision.close()
@@ -622,7 +633,8 @@ def test_when_both_are_killed_the_next_life_finds_and_ends_what_is_left(
     assert {"sleep", "sh"} <= {process.name() for process in strays}
     daemon = int((tmp_path / "daemoniser.log").read_text().split()[1])
     assert daemon in {process.pid for process in strays}
-    assert set(end_strays(home_id, grace_seconds=0.5)) >= {process.pid for process in strays}
+    assert daemon in end_strays(home_id, grace_seconds=0.5)
+    assert not any(runs(process.pid) for process in strays)
     assert find_strays(home_id) == []
     assert read_exit(tmp_path / "sleeper.json") is None
     assert stranger.running == {"a"}

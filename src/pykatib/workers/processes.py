@@ -23,7 +23,8 @@ SUPERVISOR_VARIABLE = "PYKATIB_SUPERVISOR"
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A process to start: no shell, a complete environment, all output to the end of one file.
 
-    `exit_path` receives a line of JSON when the process has ended. `limits` are soft and hard resource limits by their
+    `exit_path` receives a line of JSON when the process has ended; processes may share it, which is cheaper than a file
+    for each. `limits` are soft and hard resource limits by their
     names in lower case (`core`, `nofile`, `as`, …), applied where the system can (Linux). `grace_seconds` is the time
     between SIGTERM and SIGKILL if it differs from the supervision's.
     """
@@ -151,15 +152,29 @@ def encode_close(*, now: bool) -> bytes:
 
 def read_exit(path: Path, *, process_id: str | None = None, marker: str | None = None) -> ProcessExit | None:
     """The last exit recorded in a file, of the given process where one is given; None where there is none."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError:
-        return None
-    for line in reversed(lines):
-        try:
-            found = _exit_decoder.decode(line)
-        except msgspec.MsgspecError:
-            continue  # the empty end, or a line torn by a full disk
-        if process_id in (None, found.process_id) and marker in (None, found.marker):
-            return found
+    needle = json.dumps(process_id if marker is None else marker).encode() if process_id or marker else b""
+    for line in reversed(_lines(path)):
+        if needle in line:
+            found = _decode_exit(line)
+            if found and process_id in (None, found.process_id) and marker in (None, found.marker):
+                return found
     return None
+
+
+def read_exits(path: Path) -> dict[str, ProcessExit]:
+    """The last exit of each process that a file tells of, by process id."""
+    return {found.process_id: found for line in _lines(path) if (found := _decode_exit(line)) is not None}
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().split(b"\n")
+    except OSError:
+        return []
+
+
+def _decode_exit(line: bytes) -> ProcessExit | None:
+    try:
+        return _exit_decoder.decode(line)
+    except msgspec.MsgspecError:
+        return None  # the empty end, or a line torn by a full disk

@@ -73,6 +73,7 @@ class Supervisor:
         self.kill_rest_at = 0.0  # monotonic: adopted processes that nobody owns
         self.leave_at = 0.0  # monotonic: with whatever hangs
         self.devnull = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self.exit_file = ("", -1)  # the last one written to, and its descriptor
         self.oom_counter = OomCounter()
         self.children_file = _open_or_none(f"/proc/self/task/{os.getpid()}/children")
         self.wake_fd, wake_write = os.pipe()
@@ -364,15 +365,23 @@ class Supervisor:
         }
         line = json.dumps(event).encode() + b"\n"
         try:
-            fd = os.open(worker.exit_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            try:
-                os.write(fd, line)
-            finally:
-                os.close(fd)
+            os.write(self.exit_fd(worker.exit_path), line)
         except OSError as error:
             # The client still learns of it; what is lost is only the memory of it beyond both our deaths.
             print(f"cannot record an exit in {worker.exit_path}: {error}", file=sys.stderr, flush=True)
         self.outgoing += line
+
+    def exit_fd(self, path: str) -> int:
+        """An exit file, open to append. Where all processes share one, no file is made for each: that is not cheap."""
+        last, fd = self.exit_file
+        if fd >= 0:
+            if last == path and os.fstat(fd).st_nlink > 0:
+                return fd
+            os.close(fd)
+            self.exit_file = ("", -1)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self.exit_file = (path, fd)
+        return fd
 
     def sweep(self) -> None:
         """Kills adopted processes whose worker has ended, and remembers whose the others are."""

@@ -71,24 +71,3 @@ class HomeFolders:
     def trial(self, namespace: str, experiment: str, trial: str) -> Path:
         """All attempts of a Trial."""
         return self.experiment(namespace, experiment) / segment(trial)
-
-
-def attempts(trial_folder: Path) -> list[int]:
-    """The numbers of the attempts that a Trial's folder holds, in order."""
-    try:
-        entries = os.listdir(trial_folder)
-    except FileNotFoundError:
-        return []
-    return sorted(int(entry) for entry in entries if entry.isdigit())
-
-
-def last_log(trial_folder: Path) -> Path | None:
-    """The log of the last attempt, or None."""
-    numbers = attempts(trial_folder)
-    return trial_folder / str(numbers[-1]) / LOG_NAME if numbers else None
-
-
-LOG_NAME = "output.log"
-EXIT_NAME = "exit.json"
-METRICS_NAME = "metrics.jsonl"
-VOLUMES_NAME = "volumes"

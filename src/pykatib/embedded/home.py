@@ -7,6 +7,9 @@ from pykatib.embedded.keeper import StoreKeeper
 from pykatib.embedded.plane import EmbeddedControlPlane
 from pykatib.runtime.clock import SystemClock
 from pykatib.store.sqlite import SqliteStore
+from pykatib.workers.job_runner import JobRunner
+from pykatib.workers.places import Places
+from pykatib.workers.slots import Machine, Slots
 
 
 class Home:
@@ -28,9 +31,23 @@ def open_home(root: Path) -> Home:
     folders = HomeFolders(root)
     folders.make()
     clock = SystemClock()
+    machine = Machine.detect()
     store = SqliteStore(folders.database, clock.now)
     keeper = StoreKeeper(store)
     plane = EmbeddedControlPlane(store, store.observations, clock)
     plane.add_periodic(keeper)
     plane.on_close(keeper.close)
+    plane.add_runner(
+        JobRunner(
+            store,
+            store.observations,
+            clock,
+            places=Places(machine, store.find),
+            slots=Slots(machine),
+            trial_folder=folders.trial,
+            home_id=folders.home_id(),
+            watch=plane.waiter.watch,
+            unwatch=plane.waiter.unwatch,
+        )
+    )
     return Home(folders, store, plane)

@@ -139,6 +139,11 @@ def test_progress_bars_rewrite_their_line() -> None:
     assert read("\rloss=3 10%\rloss=2 50%\r\nloss=1\r\n") == [("loss", "3"), ("loss", "2"), ("loss", "1")]
 
 
+def test_a_line_after_a_carriage_return_has_a_time_of_its_own() -> None:
+    logs = TextParser(["loss"]).feed(b"10% done\r1970-01-01T00:00:05Z loss=2\r\n", NOW)
+    assert logs == [MetricLog(5.0, "loss", "2")]
+
+
 def test_undecodable_bytes_do_not_hide_a_value() -> None:
     assert read(b"\xff\xfe loss=1 \x80\n") == [("loss", "1")]
 

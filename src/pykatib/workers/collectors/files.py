@@ -75,7 +75,7 @@ class FollowedFile:
         self._offset += len(chunk)
         self.read_bytes += len(chunk)
         self._head += chunk[: _HEAD_BYTES - len(self._head)]
-        self._recent = (self._recent + chunk)[-_RECENT_BYTES:]
+        self._recent = (self._recent + chunk[-_RECENT_BYTES:])[-_RECENT_BYTES:]
         self.caught_up = len(chunk) < max_bytes
         return chunk
 

@@ -115,10 +115,10 @@ def _check_container(container: Container, at: str, findings: Findings) -> None:
 
 
 def _pass_over(value: msgspec.Struct, members: Iterable[str], at: str, message: str, findings: Findings) -> None:
-    fields = {field.name: field for field in msgspec.structs.fields(value)}
     for member in members:
         if getattr(value, member):
-            findings.warn(f"{at}.{fields[member].encode_name}", message)
+            written = next(field.encode_name for field in msgspec.structs.fields(value) if field.name == member)
+            findings.warn(f"{at}.{written}", message)
 
 
 def effective_request(pod: PodSpec, primary: Container, machine: Machine, findings: Findings) -> Request:

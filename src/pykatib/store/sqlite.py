@@ -26,6 +26,7 @@ from pykatib.store.database import Database
 from pykatib.store.lock import HomeLock
 from pykatib.store.mailbox import Mail
 from pykatib.store.memory import MemoryStore
+from pykatib.store.sharing import Pool
 from pykatib.store.sqlite_observations import SqliteObservationStore
 
 COMMIT_SECONDS = 0.05
@@ -208,12 +209,14 @@ class SqliteStore(MemoryStore):
     def _load(self) -> None:
         read = self._database.read
         [(self._version,)] = read("SELECT value FROM counters WHERE name = 'version'")
+        pool = Pool()
         entries = rows.grouped(read("SELECT uid, field, body FROM entries ORDER BY uid, field, position"))
         for uid, kind, body in read("SELECT uid, kind, body FROM objects ORDER BY sequence"):
             try:
                 obj = rows.object_of(kind, body, entries.pop(uid, {}))
             except msgspec.MsgspecError as error:
                 raise StorageFailed(f"{self.path}: the {kind} with uid {uid} cannot be read: {error}") from error
+            obj = pool.share(obj)
             self._keep(obj.reference, obj)
         last_events = read(
             f"SELECT number, {rows.EVENT_COLUMNS} FROM events ORDER BY number DESC LIMIT ?", (self._event_limit,)

@@ -19,6 +19,7 @@ from pykatib.api.validation import validate_experiment
 from pykatib.control.blueprint import Blueprint
 from pykatib.control.experiment_plan import is_completed
 from pykatib.store.contract import Store
+from pykatib.workers.collectors.filters import check_filter
 from pykatib.workers.runner import Runner
 
 
@@ -40,7 +41,9 @@ class FrontDoor:
             found = maps.get((namespace, name)) or self._store.find(Reference(names.CONFIG_MAP, namespace, name))
             return found if isinstance(found, ConfigMap) else None
 
-        errors = list(validate_experiment(experiment, old=old, catalog=registry, templates=config_map))
+        errors = list(
+            validate_experiment(experiment, old=old, catalog=registry, templates=config_map, filter_check=check_filter)
+        )
         if not errors and old is None:
             errors.extend(self._unrunnable(experiment, config_map))
         return experiment, tuple(errors)

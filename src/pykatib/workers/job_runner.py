@@ -29,7 +29,7 @@ from pykatib.runtime.clock import Clock
 from pykatib.store.contract import Change, ObservationStore, Store, Subscription
 from pykatib.workers import jobstatus
 from pykatib.workers.attempts import AttemptFolder, attempt_numbers, last_attempt
-from pykatib.workers.collectors.collector import Collector, make_collector
+from pykatib.workers.collectors.collector import Collector, check_collector, make_collector
 from pykatib.workers.logfile import LogBound, last_lines, seal_log
 from pykatib.workers.places import Places
 from pykatib.workers.pod import PodPlan, ProcessPlan, Refused, plan_pod
@@ -161,7 +161,8 @@ class JobRunner:
             )
         except InvalidInput as error:
             return error.errors
-        return plan.errors if isinstance(plan, Refused) else ()
+        collector = experiment.spec.metrics_collector_spec or MetricsCollectorSpec()
+        return (*check_collector(collector), *(plan.errors if isinstance(plan, Refused) else ()))
 
     def start(self) -> None:
         """Ends what an earlier life left, and takes up its jobs."""

@@ -1,12 +1,13 @@
 """Prints what a write costs each store, in microseconds, and what a finished Trial takes of memory and disk.
 
-    python benchmarks/store_writes.py [trials]
+    python benchmarks/store_writes.py [trials [memory|sqlite]]
 
 A Trial is written as the control plane writes it: created with its worker job, three status writes each, the job
 deleted, one log reported, three events; its name is appended to the Experiment's list.
 """
 
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -74,28 +75,34 @@ def run(store: Store, observations: ObservationStore, trial_count: int) -> float
     return time.perf_counter() - began
 
 
-def report(label: str, seconds: float, trial_count: int, before_kilobytes: int) -> None:
-    """Prints one line of the result."""
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kilobytes
-    each = seconds / trial_count * 1e6
-    print(
-        f"{label:8} {each:7.1f} µs a trial, {each / WRITES_PER_TRIAL:5.2f} µs a write, "
-        f"{grown * 1024 / trial_count:6.0f} bytes of memory a trial"
-    )
+def measure(kind: str, trial_count: int) -> None:
+    """Prints the line of one store; memory is that of this process, which should have done nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "katib.db"
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if kind == "memory":
+            seconds = run(MemoryStore(time.time), MemoryObservationStore(), trial_count)
+        else:
+            store = SqliteStore(path, time.time)
+            seconds = run(store, store.observations, trial_count)
+            store.close()
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+        each = seconds / trial_count * 1e6
+        disk = path.stat().st_size if path.exists() else 0
+        print(
+            f"{kind:7} {each:6.1f} µs a trial, {each / WRITES_PER_TRIAL:5.2f} µs a write, "
+            f"{grown / trial_count:5.0f} bytes of memory and {disk / trial_count:5.0f} of disk a trial"
+        )
 
 
 def main() -> None:
-    """Measures the store that is named, or both."""
-    trial_count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    report("memory", run(MemoryStore(time.time), MemoryObservationStore(), trial_count), trial_count, before)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "katib.db"
-        store = SqliteStore(path, time.time)
-        seconds = run(store, store.observations, trial_count)
-        report("sqlite", seconds, trial_count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-        store.close()
-        print(f"sqlite   {path.stat().st_size / trial_count:7.0f} bytes of disk a trial")
+    """Measures the store that is named, or each in a process of its own."""
+    trial_count, *kinds = sys.argv[1:] or ["10000"]
+    if kinds:
+        measure(kinds[0], int(trial_count))
+    else:
+        for kind in ("memory", "sqlite"):
+            subprocess.run([sys.executable, __file__, trial_count, kind], check=True)
 
 
 if __name__ == "__main__":

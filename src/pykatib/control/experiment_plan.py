@@ -60,13 +60,13 @@ def plan_experiment(
         if _wants_restart(experiment):
             status = _restarted(status, now)
         else:
-            return _plan_completed(experiment, suggestion, status, view)
+            return _plan_completed(experiment, status, view)
     if experiment.spec.suspend:
         return _plan_suspended(experiment, status, view, now)
     status = _resumed(status, now)
     status, ended = _decided(experiment, suggestion, status, view, now)
     if ended:
-        return _plan_end(experiment, status, view)
+        return _plan_completed(experiment, status, view)
     actions, wanted = _budget(experiment, suggestion, view, blueprint)
     if suggestion is None:
         if wanted:
@@ -135,13 +135,17 @@ def _restarted(status: ExperimentStatus, now: float) -> ExperimentStatus:
     return msgspec.structs.replace(status, conditions=conditions, completion_time=None)
 
 
-def _plan_completed(
-    experiment: Experiment, suggestion: Suggestion | None, status: ExperimentStatus, view: ExperimentView
-) -> Plan:
-    """A finished Experiment keeps its tallies true while Trials that were running come to their ends."""
-    if status == experiment.status:
-        return NOTHING
-    return Plan((UpdateStatus(msgspec.structs.replace(experiment, status=status)),))
+def _plan_completed(experiment: Experiment, status: ExperimentStatus, view: ExperimentView) -> Plan:
+    """A finished Experiment keeps its tallies true while Trials that were running come to their ends.
+
+    They run to their ends, as in Katib, but for a time limit, which is a limit.
+    """
+    actions: list[Action] = []
+    if status != experiment.status:
+        actions.append(UpdateStatus(msgspec.structs.replace(experiment, status=status)))
+    if status.conditions[-1].reason == names.EXPERIMENT_TIME_LIMIT_REACHED:
+        actions += _stop_active(view, names.STOP_KILL)
+    return Plan(tuple(actions))
 
 
 def _stop_active(view: ExperimentView, stop: str) -> list[Action]:
@@ -244,14 +248,6 @@ def _decided(
         if conditions is not status.conditions:
             status = msgspec.structs.replace(status, conditions=conditions)
     return status, False
-
-
-def _plan_end(experiment: Experiment, status: ExperimentStatus, view: ExperimentView) -> Plan:
-    """The status first. Running Trials run to their ends, as in Katib, but for a time limit, which is a limit."""
-    actions: list[Action] = [UpdateStatus(msgspec.structs.replace(experiment, status=status))]
-    if status.conditions[-1].reason == names.EXPERIMENT_TIME_LIMIT_REACHED:
-        actions += _stop_active(view, names.STOP_KILL)
-    return Plan(tuple(actions))
 
 
 def _budget(

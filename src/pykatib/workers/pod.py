@@ -49,7 +49,7 @@ from pykatib.workers.pod_rules import (
 from pykatib.workers.slots import Machine, Request
 from pykatib.workers.volumes import PathMap, PlannedFile, VolumePlan, container_path, mount_points, plan_volumes
 
-DEFAULT_GRACE_SECONDS: Final = 30
+DEFAULT_GRACE_SECONDS: Final = 5  # the cluster's 30 s are long for a person who has pressed Ctrl-C
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

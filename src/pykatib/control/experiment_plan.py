@@ -16,6 +16,7 @@ from pykatib.api.conditions import (
     without_condition,
 )
 from pykatib.api.experiment import Experiment, ExperimentStatus
+from pykatib.api.lifecycle import is_completed, is_restartable
 from pykatib.api.meta import ObjectMeta
 from pykatib.api.suggestion import Suggestion, SuggestionSpec
 from pykatib.api.times import rfc3339, seconds_of
@@ -23,22 +24,6 @@ from pykatib.control.blueprint import Blueprint, owned_by
 from pykatib.control.observation import reaches_goal
 from pykatib.control.plan import NOTHING, Action, Create, Delete, Plan, Update, UpdateStatus
 from pykatib.control.view import PENDING, ExperimentView
-
-def is_completed(experiment: Experiment) -> bool:
-    """True when the Experiment has succeeded or failed."""
-    conditions = experiment.status.conditions
-    return is_true(conditions, names.SUCCEEDED) or is_true(conditions, names.FAILED)
-
-
-def is_restartable(experiment: Experiment) -> bool:
-    """True when a larger budget takes the Experiment up again: its Trials were used up and its policy allows it."""
-    succeeded = find_condition(experiment.status.conditions, names.SUCCEEDED)
-    return (
-        succeeded is not None
-        and succeeded.status == names.TRUE
-        and succeeded.reason == names.EXPERIMENT_MAX_TRIALS_REACHED
-        and experiment.spec.resume_policy in (names.LONG_RUNNING, names.FROM_VOLUME)
-    )
 
 
 def plan_experiment(

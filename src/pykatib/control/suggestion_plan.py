@@ -13,10 +13,10 @@ import msgspec
 from pykatib.api import names
 from pykatib.api.conditions import Conditions, is_true, set_condition, set_terminal, without_condition
 from pykatib.api.experiment import Experiment
+from pykatib.api.lifecycle import is_completed
 from pykatib.api.shared import ParameterAssignment
 from pykatib.api.suggestion import Suggestion, SuggestionStatus, TrialAssignment
 from pykatib.api.times import rfc3339
-from pykatib.control.experiment_plan import is_completed
 
 
 class Proposed(msgspec.Struct, frozen=True):

@@ -13,11 +13,11 @@ from pykatib.api.conditions import is_true
 from pykatib.api.defaults import default_experiment
 from pykatib.api.errors import AlreadyExists, Conflict, FieldError, InvalidInput, NotFound
 from pykatib.api.experiment import Experiment, ExperimentSpec
+from pykatib.api.lifecycle import is_completed
 from pykatib.api.meta import Reference
 from pykatib.api.objects import ConfigMap, Secret
 from pykatib.api.validation import validate_experiment
 from pykatib.control.blueprint import Blueprint
-from pykatib.control.experiment_plan import is_completed
 from pykatib.store.contract import Store
 from pykatib.workers.collectors.filters import check_filter
 from pykatib.workers.runner import Runner

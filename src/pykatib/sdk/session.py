@@ -9,10 +9,10 @@ import msgspec
 from pykatib.api import names
 from pykatib.api.errors import Conflict, NotFound
 from pykatib.api.experiment import Experiment
+from pykatib.api.lifecycle import is_completed
 from pykatib.api.meta import Reference
 from pykatib.api.shared import MetricLog
 from pykatib.api.trial import Trial
-from pykatib.control.experiment_plan import is_completed
 from pykatib.control.view import is_finished
 from pykatib.embedded.plane import EmbeddedControlPlane
 from pykatib.sdk.problem import SearchProblem

@@ -4,7 +4,7 @@ from pykatib.api.validation.catalog import AlgorithmCatalog
 from pykatib.api.validation.collectors import COLLECTOR_KINDS, FilterCheck, check_filter
 from pykatib.api.validation.experiment import read_experiment, validate_experiment
 from pykatib.api.validation.template import Templates, condition_problem
-from pykatib.api.validation.updates import EDITABLE, is_completed, is_restartable
+from pykatib.api.validation.updates import EDITABLE
 
 __all__ = [
     "COLLECTOR_KINDS",
@@ -14,8 +14,6 @@ __all__ = [
     "Templates",
     "check_filter",
     "condition_problem",
-    "is_completed",
-    "is_restartable",
     "read_experiment",
     "validate_experiment",
 ]

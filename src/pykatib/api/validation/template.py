@@ -34,9 +34,9 @@ Templates: TypeAlias = Callable[[str, str], ConfigMap | None]
 
 
 class TemplateBody(NamedTuple):
-    """A template as a tree (None where it cannot be had), its place, and the first place of each placeholder."""
+    """A template as a tree, its place, and the first place of each placeholder."""
 
-    tree: dict[str, Any] | None
+    tree: dict[str, Any]
     path: str
     place_by_placeholder: Mapping[str, str]
     stand_ins: Mapping[str, str] = {}  # texts that stand for placeholders where YAML could not hold them
@@ -53,7 +53,7 @@ def check_template(
     errors: list[FieldError] = []
     body = _body_of(template, templates, errors)
     yield from errors
-    kind = body.tree.get("kind") if body is not None and body.tree is not None else None
+    kind = body.tree.get("kind") if body is not None else None
     if kind != names.CALLABLE_JOB and not template.primary_container_name:
         yield FieldError(f"{PATH}.primaryContainerName", "is required: the container that trains")
     yield from _check_conditions(template, kind)
@@ -61,7 +61,7 @@ def check_template(
     if template.trial_parameters is None:
         yield FieldError(f"{PATH}.trialParameters", "is required: the template's placeholders (an empty list if none)")
     yield from _check_trial_parameters(template.trial_parameters or (), spec, body)
-    if body is None or body.tree is None:
+    if body is None:
         return
     if supported_kinds is not None and isinstance(kind, str) and kind not in supported_kinds:
         yield FieldError(
@@ -121,7 +121,7 @@ def _body_of(template: TrialTemplate, templates: Templates, errors: list[FieldEr
     return _read_text(text, join(path, source.template_path), errors)
 
 
-def _read_text(text: str, path: str, errors: list[FieldError]) -> TemplateBody:
+def _read_text(text: str, path: str, errors: list[FieldError]) -> TemplateBody | None:
     """The template that a text of a ConfigMap describes.
 
     An unquoted `${…}` is no YAML within `[…]`, so a plain word stands in for each placeholder.
@@ -133,16 +133,15 @@ def _read_text(text: str, path: str, errors: list[FieldError]) -> TemplateBody:
     stand_ins = {f"{word}{index}z": f"${{trialParameters.{name}}}" for index, name in enumerate(used)}
     word_of = {placeholder: stand_in for stand_in, placeholder in stand_ins.items()}
     readable = PLACEHOLDER.sub(lambda match: word_of[match[0]], text)
-    places = dict.fromkeys(used, path)
     try:
         documents = load_documents(readable, source="")
     except InvalidInput as error:
         errors.extend(_with_placeholders(FieldError(path, str(mistake)), stand_ins) for mistake in error.errors)
-        return TemplateBody(None, path, places)
+        return None
     if len(documents) != 1:
         errors.append(FieldError(path, f"found {len(documents)} documents, wanted one object"))
-        return TemplateBody(None, path, places)
-    return TemplateBody(documents[0].value, path, places, stand_ins)
+        return None
+    return TemplateBody(documents[0].value, path, dict.fromkeys(used, path), stand_ins)
 
 
 def _with_placeholders(error: FieldError, stand_ins: Mapping[str, str]) -> FieldError:
@@ -172,7 +171,9 @@ def _check_conditions(template: TrialTemplate, kind: object) -> Iterator[FieldEr
         ("failureCondition", template.failure_condition),
     ):
         if not condition:
-            of_kind = f" for the kind {kind}" if isinstance(kind, str) else " where the template is a ConfigMap"
+            of_kind = (
+                " where the template is in a ConfigMap" if template.config_map is not None else f" for the kind {kind}"
+            )
             yield FieldError(
                 f"{PATH}.{field}",
                 f"is required{of_kind}: a GJSON query over the worker job's status, such as "
@@ -282,14 +283,11 @@ def _check_trial_parameters(
 
 def _never_used(name: str, body: TemplateBody) -> str:
     message = f"${{trialParameters.{name}}} stands nowhere in the template"
-    free = list(body.place_by_placeholder)
-    if body.tree is not None:
-        near = re.search(
-            rf"\$?[({{]+\s*trialParameters\.{re.escape(name)}\s*[)}}]+", msgspec.json.encode(body.tree).decode()
-        )
-        if near is not None:
-            return f"{message}; it has {near[0]}, which is left as it is"
-    return message + did_you_mean(name, free)
+    text = msgspec.json.encode(body.tree).decode()
+    near = re.search(rf"\$?[({{]+\s*trialParameters\.{re.escape(name)}\s*[)}}]+", text)
+    if near is not None:
+        return f"{message}; it has {near[0]}, which is left as it is"
+    return message + did_you_mean(name, body.place_by_placeholder)
 
 
 def _check_reference(reference: str, searched: list[str], body: TemplateBody | None, path: str) -> Iterator[FieldError]:
@@ -307,7 +305,7 @@ def _check_reference(reference: str, searched: list[str], body: TemplateBody | N
     elif (key in ("Labels", "Annotations")) != bool(index):
         right = f"${{trialSpec.{key}}}" if index else f"${{trialSpec.{key}[KEY]}}"
         yield FieldError(path, f"found {shown(reference)}; write {right}")
-    elif index and body is not None and body.tree is not None:
+    elif index and body is not None:
         values = (body.tree.get("metadata") or {}) if isinstance(body.tree.get("metadata"), dict | None) else {}
         values = values.get(key.lower())
         known = list(values) if isinstance(values, dict) else []

@@ -11,10 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from pykatib.api import names
-from pykatib.api.conditions import find_condition, is_true
 from pykatib.api.defaults import default_experiment
 from pykatib.api.errors import FieldError
 from pykatib.api.experiment import Experiment, ExperimentSpec
+from pykatib.api.lifecycle import is_completed, is_restartable
 from pykatib.api.wire import encode
 
 EDITABLE: Final = frozenset(
@@ -51,23 +51,6 @@ def check_update(old: Experiment, new: Experiment) -> Iterator[FieldError]:
             "spec.maxTrialCount",
             f"found {limit}, wanted more than the {old.status.trials} Trials that there are already",
         )
-
-
-def is_completed(experiment: Experiment) -> bool:
-    """True when the Experiment has succeeded or failed."""
-    conditions = experiment.status.conditions
-    return is_true(conditions, names.SUCCEEDED) or is_true(conditions, names.FAILED)
-
-
-def is_restartable(experiment: Experiment) -> bool:
-    """True when a larger budget takes the Experiment up again: its Trials are used up, and its search is kept."""
-    succeeded = find_condition(experiment.status.conditions, names.SUCCEEDED)
-    return (
-        succeeded is not None
-        and succeeded.status == names.TRUE
-        and succeeded.reason == names.EXPERIMENT_MAX_TRIALS_REACHED
-        and experiment.spec.resume_policy in (names.LONG_RUNNING, names.FROM_VOLUME)
-    )
 
 
 def _comparable(spec: ExperimentSpec) -> dict[str, Any]:

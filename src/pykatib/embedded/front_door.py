@@ -75,10 +75,11 @@ class FrontDoor:
         if errors:
             raise InvalidInput(errors)
         for item in beside:
-            self._keep_beside(item)
+            self.keep(item)
         return self._store.create(experiment)
 
-    def _keep_beside(self, item: ConfigMap | Secret) -> None:
+    def keep(self, item: ConfigMap | Secret) -> None:
+        """Keeps a ConfigMap or Secret, in the place of one that has its name."""
         old = self._store.find(item.reference)
         if old is None:
             self._store.create(item)

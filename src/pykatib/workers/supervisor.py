@@ -506,16 +506,22 @@ def _tree(roots: list[int]) -> list[tuple[int, int]]:
 
 
 def _catches_term(pid: int) -> bool:
-    """Whether a process has its own way to take SIGTERM, so that it may answer with an exit code."""
+    """Whether a process has its own way to take SIGTERM, so that it may answer with an exit code.
+
+    That is a handler, or waiting for it while it is blocked. Shells block signals for the moment of a fork, which does
+    not mean that they would take one they ignore.
+    """
     if not LINUX:
         return True
     bit = 1 << (signal.SIGTERM - 1)
     try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-            masks = [int(line.split()[1], 16) for line in file if line.startswith(("SigBlk:", "SigCgt:"))]
-    except OSError:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            masks = {
+                line[:6]: int(line[7:], 16) & bit for line in file if line[:6] in (b"SigBlk", b"SigIgn", b"SigCgt")
+            }
+        return bool(masks[b"SigCgt"] or (masks[b"SigBlk"] and not masks[b"SigIgn"]))
+    except (OSError, KeyError):
         return False
-    return any(mask & bit for mask in masks)
 
 
 # Why a process cannot be started

@@ -136,17 +136,19 @@ def examine_object(document: Document) -> Examined:
     tree = document.value
     kind, api_version = tree.get("kind"), tree.get("apiVersion")
     errors: list[FieldError] = []
-    if kind not in TYPED_KINDS:
+    if not isinstance(kind, str) or kind not in TYPED_KINDS:
         errors.append(FieldError("kind", _unknown_kind(kind)))
         return Examined(None, tuple(errors))
     wanted = names.API_VERSION if kind in (names.EXPERIMENT, names.SUGGESTION, names.TRIAL) else "v1"
     if api_version != wanted:
         found = "nothing" if api_version is None else shown(api_version)
-        errors.append(FieldError("apiVersion", f"found {found}; a {kind} is of {wanted}"))
+        errors.append(FieldError("apiVersion", f"found {found}; the kind {kind} is of {wanted}"))
     value, mistakes, unsound = walk_tree({**tree, "apiVersion": wanted}, TYPED_KINDS[kind])
     errors.extend(mistakes)
     if value is not None and kind != names.EXPERIMENT and not value.metadata.name:
-        errors.append(FieldError("metadata.name", f"is required: a {kind} needs a name"))
+        errors.append(
+            FieldError("metadata.name", "is required: every object but an Experiment needs a name of its own")
+        )
     return Examined(value, tuple(errors), unsound)
 
 

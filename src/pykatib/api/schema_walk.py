@@ -11,6 +11,7 @@ import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
@@ -27,6 +28,9 @@ _SERVER_FIELDS: Mapping[type, frozenset[str]] = {
     ObjectMeta: frozenset({"managedFields", "selfLink", "clusterName"}),
 }
 _MAX_DEPTH = 110
+_MAX_ERRORS = 200  # nobody reads more, and each costs a search for the nearest name
+_MAX_CANDIDATES = 1000
+_MAX_LISTED = 60
 
 
 class Walked(NamedTuple):
@@ -62,7 +66,9 @@ def walk_tree(
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was most likely meant."""
-    candidates = list(known)
+    candidates = list(islice(known, _MAX_CANDIDATES + 1))
+    if len(candidates) > _MAX_CANDIDATES:
+        return None
     plain = {_plain(name): name for name in candidates}
     if _plain(word) in plain:
         return plain[_plain(word)]
@@ -74,6 +80,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean …?` or nothing."""
     name = nearest(word, known)
     return f"; did you mean `{name}`?" if name is not None else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message: the first of them, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - _MAX_LISTED} more" if len(every) > _MAX_LISTED else ""
+    return ", ".join(every[:_MAX_LISTED]) + more
 
 
 def join(path: str, name: str) -> str:
@@ -173,7 +186,8 @@ class _Walk:
             return self.wrong(path, value, f"a mapping with fields such as {_some(_members(kind))}")
         members = _members(kind)
         cleaned: dict[str, Any] = {}
-        for name, child in value.items():
+        for key, child in value.items():
+            name = str(key)
             member = members.get(name)
             if member is None:
                 if name not in _SERVER_FIELDS.get(kind, ()):
@@ -185,7 +199,7 @@ class _Walk:
         for name, member in members.items():
             if member.required and name not in cleaned:
                 cleaned[name] = _stand_in(member.type)
-                if value.get(name) is None:
+                if value.get(name) is None and not self.is_full(path):
                     self.unsound.append(join(path, name))
                     self.errors.append(FieldError(join(path, name), f"is required: {_described(member.type)}"))
         return cleaned
@@ -196,7 +210,9 @@ class _Walk:
         if kind is Any:
             return self.visit_any(value, path, 0)
         results = {
-            name: self.visit(kind, child, join(path, name)) for name, child in value.items() if child is not None
+            str(name): self.visit(kind, child, join(path, str(name)))
+            for name, child in value.items()
+            if child is not None and self.is_text(str(name), path)
         }
         return {name: result for name, result in results.items() if result is not _BAD}
 
@@ -225,7 +241,7 @@ class _Walk:
             if int in options and value.is_integer() and abs(value) < 2**63:
                 return int(value)
         elif isinstance(value, str) and str in options:
-            return value
+            return value if self.is_text(value, path) else _BAD
         wanted = " or ".join(_WANTED.get(option, str(option)) for option in options)
         return self.wrong(path, value, wanted + _advice(options, value))
 
@@ -234,7 +250,11 @@ class _Walk:
         if depth > _MAX_DEPTH:
             return self.wrong(path, value, "a tree that is less deep")
         if isinstance(value, dict):
-            items = {key: self.visit_any(child, join(path, key), depth + 1) for key, child in value.items()}
+            items = {
+                str(key): self.visit_any(child, join(path, str(key)), depth + 1)
+                for key, child in value.items()
+                if self.is_text(str(key), path)
+            }
             return {key: child for key, child in items.items() if child is not _BAD}
         if isinstance(value, list):
             entries = [self.visit_any(child, f"{path}[{index}]", depth + 1) for index, child in enumerate(value)]
@@ -243,17 +263,35 @@ class _Walk:
             return self.wrong(path, value, "a finite number (JSON has no others), or text in quotes")
         if isinstance(value, int) and not -(2**63) <= value < 2**64:
             return self.wrong(path, value, "a number of at most 64 bits, or text in quotes")
-        return value
+        if isinstance(value, str):
+            return value if self.is_text(value, path) else _BAD
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return self.wrong(path, value, "text, a number, true, false, a list or a mapping")
+
+    def is_text(self, text: str, path: str) -> bool:
+        """Whether UTF-8 can say it; half of a surrogate pair, as in the JSON "\\ud800", it cannot."""
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                self.wrong(path, ascii(text), "text without halves of surrogate pairs")
+                return False
+        return True
 
     def unknown(self, name: str, members: Mapping[str, _Member], path: str) -> None:
+        if self.is_full(path):
+            return
         meant = nearest(name, members)
         if meant is not None:
             self.unsound.append(join(path, meant))
-        hint = f"; did you mean `{meant}`?" if meant is not None else f"; known here: {', '.join(sorted(members))}"
+        hint = f"; did you mean `{meant}`?" if meant is not None else f"; known here: {listed(sorted(members))}"
         self.errors.append(FieldError(join(path, name), f"unknown field{hint}"))
 
     def wrong(self, path: str, value: Any, wanted: str) -> Any:
         self.unsound.append(path)
+        if self.is_full(path):
+            return _BAD
         found = "nothing" if value is None else shown(value)
         if isinstance(value, str):
             found = f"the text {found}"
@@ -261,6 +299,11 @@ class _Walk:
             found = f"the number {found}"
         self.errors.append(FieldError(path, f"found {found}, wanted {wanted}"))
         return _BAD
+
+    def is_full(self, path: str) -> bool:
+        if len(self.errors) == _MAX_ERRORS:
+            self.errors.append(FieldError(path, "there are more mistakes than are told here"))
+        return len(self.errors) > _MAX_ERRORS
 
 
 def _advice(options: tuple[Any, ...], value: Any) -> str:

@@ -7,6 +7,7 @@ All mistakes that can be told at once are told at once. The Experiment is expect
 import math
 import re
 from collections.abc import Collection, Iterator
+from itertools import islice
 
 from pykatib.api import names
 from pykatib.api.defaults import DEFAULT_PARALLEL_TRIAL_COUNT, default_experiment
@@ -14,7 +15,7 @@ from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment, ExperimentSpec
 from pykatib.api.manifest import Document, examine_object
 from pykatib.api.meta import ObjectMeta
-from pykatib.api.schema_walk import did_you_mean, shown
+from pykatib.api.schema_walk import did_you_mean, listed, shown
 from pykatib.api.shared import AlgorithmSpec, EarlyStoppingSpec, ObjectiveSpec
 from pykatib.api.validation.catalog import AlgorithmCatalog
 from pykatib.api.validation.collectors import COLLECTOR_KINDS, FilterCheck, check_collector, check_filter
@@ -25,6 +26,7 @@ from pykatib.api.validation.updates import changed_fields, check_update
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _GENERATED_LENGTH = 5
+_MAX_ERRORS = 200  # of one section; nobody reads more
 _MAX_COUNT = 2**31 - 1
 _RESUME_POLICIES = (names.NEVER, names.LONG_RUNNING, names.FROM_VOLUME)
 _STRATEGIES = (names.MIN, names.MAX, names.LATEST)
@@ -92,22 +94,18 @@ def validate_experiment(
     if old is not None and not changed_fields(default_experiment(old).spec, experiment.spec):
         return ()
     spec = experiment.spec
-    errors: list[FieldError] = []
-    if old is None:
-        errors.extend(_check_metadata(experiment.metadata))
-    else:
-        errors.extend(check_update(old, experiment))
-    errors.extend(_check_budget(spec))
-    errors.extend(_check_objective(spec.objective))
-    if spec.resume_policy and spec.resume_policy not in _RESUME_POLICIES:
-        errors.append(FieldError("spec.resumePolicy", _not_one_of(spec.resume_policy, _RESUME_POLICIES)))
-    errors.extend(check_space(spec))
-    errors.extend(_check_algorithm(spec.algorithm, catalog))
-    errors.extend(_check_early_stopping(spec.early_stopping, catalog))
-    errors.extend(check_template(spec, templates=templates, supported_kinds=supported_kinds))
-    errors.extend(
-        check_collector(spec.metrics_collector_spec, supported=supported_collectors, filter_check=filter_check)
+    checks = (
+        _check_metadata(experiment.metadata) if old is None else check_update(old, experiment),
+        _check_budget(spec),
+        _check_objective(spec.objective),
+        _check_resume_policy(spec.resume_policy),
+        check_space(spec),
+        _check_algorithm(spec.algorithm, catalog),
+        _check_early_stopping(spec.early_stopping, catalog),
+        check_template(spec, templates=templates, supported_kinds=supported_kinds),
+        check_collector(spec.metrics_collector_spec, supported=supported_collectors, filter_check=filter_check),
     )
+    errors = [error for check in checks for error in islice(check, _MAX_ERRORS)]
     muted = {_unit_of(path) for path in unsound}
     if muted & _SPACE_SECTIONS:
         muted |= _SPACE_DEPENDANTS
@@ -190,6 +188,11 @@ def _check_budget(spec: ExperimentSpec) -> Iterator[FieldError]:
         )
 
 
+def _check_resume_policy(policy: str) -> Iterator[FieldError]:
+    if policy and policy not in _RESUME_POLICIES:
+        yield FieldError("spec.resumePolicy", _not_one_of(policy, _RESUME_POLICIES))
+
+
 def _check_objective(objective: ObjectiveSpec | None) -> Iterator[FieldError]:
     path = "spec.objective"
     if objective is None:
@@ -219,14 +222,14 @@ def _check_objective(objective: ObjectiveSpec | None) -> Iterator[FieldError]:
 
 def _check_strategies(objective: ObjectiveSpec, path: str) -> Iterator[FieldError]:
     seen: set[str] = set()
+    known = dict.fromkeys(objective.metric_names)
     for index, strategy in enumerate(objective.metric_strategies):
         here = f"{path}[{index}]"
-        if strategy.name not in objective.metric_names:
-            known = [name for name in objective.metric_names if name]
+        if strategy.name not in known:
             yield FieldError(
                 f"{here}.name",
                 f"found {shown(strategy.name)}, which is no metric of the objective"
-                f"{did_you_mean(strategy.name, known) or '; there are ' + ', '.join(known)}",
+                f"{did_you_mean(strategy.name, known) or '; there are ' + listed(known)}",
             )
         elif strategy.name in seen:
             yield FieldError(f"{here}.name", f"found {shown(strategy.name)} a second time")
@@ -237,7 +240,7 @@ def _check_strategies(objective: ObjectiveSpec, path: str) -> Iterator[FieldErro
 
 def _check_algorithm(algorithm: AlgorithmSpec | None, catalog: AlgorithmCatalog) -> Iterator[FieldError]:
     if algorithm is None:
-        yield FieldError("spec.algorithm", f"is required: one of {', '.join(catalog.names())}")
+        yield FieldError("spec.algorithm", f"is required: one of {listed(catalog.names())}")
         return
     yield from _check_choice(algorithm, catalog.names(), "spec.algorithm")
 
@@ -261,7 +264,7 @@ def _check_choice(choice: AlgorithmSpec | EarlyStoppingSpec, known: Collection[s
 
 
 def _not_one_of(found: str, known: Collection[str]) -> str:
-    wanted = f"one of {', '.join(known)}" if known else "one that there is; there is none here"
+    wanted = f"one of {listed(known)}" if known else "one that there is; there is none here"
     if not found:
         return f"is required: {wanted}"
     return f"found {shown(found)}, wanted {wanted}{did_you_mean(found, known)}"

@@ -17,7 +17,7 @@ from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import ExperimentSpec, TrialParameterSpec, TrialTemplate
 from pykatib.api.manifest import load_documents
 from pykatib.api.objects import ConfigMap
-from pykatib.api.schema_walk import did_you_mean, join, shown
+from pykatib.api.schema_walk import did_you_mean, join, listed, shown
 from pykatib.api.templating import (
     METADATA_KEYS,
     PLACEHOLDER,
@@ -66,7 +66,7 @@ def check_template(
     if supported_kinds is not None and isinstance(kind, str) and kind not in supported_kinds:
         yield FieldError(
             f"{body.path}.kind",
-            f"found {shown(kind)}, wanted one of {', '.join(supported_kinds)}{did_you_mean(kind, supported_kinds)}",
+            f"found {shown(kind)}, wanted one of {listed(supported_kinds)}{did_you_mean(kind, supported_kinds)}",
         )
     for error in check_worker_job(
         body.tree,
@@ -110,7 +110,7 @@ def _body_of(template: TrialTemplate, templates: Templates, errors: list[FieldEr
         return None
     text = config_map.data.get(source.template_path)
     if text is None:
-        keys = ", ".join(sorted(config_map.data)) or "none"
+        keys = listed(sorted(config_map.data)) or "none"
         hint = did_you_mean(source.template_path, config_map.data)
         errors.append(
             FieldError(
@@ -239,7 +239,9 @@ def _check_trial_parameters(
     trial_parameters: tuple[TrialParameterSpec, ...], spec: ExperimentSpec, body: TemplateBody | None
 ) -> Iterator[FieldError]:
     path = f"{PATH}.trialParameters"
-    searched = [parameter.name for parameter in spec.parameters]
+    searched: dict[str, int] = {}
+    for index, searched_parameter in enumerate(spec.parameters):
+        searched.setdefault(searched_parameter.name, index)
     index_by_name: dict[str, int] = {}
     index_by_reference: dict[str, int] = {}
     for index, parameter in enumerate(trial_parameters):
@@ -272,7 +274,7 @@ def _check_trial_parameters(
             if name not in index_by_name:
                 hint = did_you_mean(name, index_by_name)
                 yield FieldError(place, f"${{trialParameters.{name}}} is not declared in trialParameters{hint}")
-    for name, index in {name: index for index, name in reversed(list(enumerate(searched)))}.items():
+    for name, index in searched.items():
         if name and name not in index_by_reference:
             yield FieldError(
                 path,
@@ -290,11 +292,13 @@ def _never_used(name: str, body: TemplateBody) -> str:
     return message + did_you_mean(name, body.place_by_placeholder)
 
 
-def _check_reference(reference: str, searched: list[str], body: TemplateBody | None, path: str) -> Iterator[FieldError]:
+def _check_reference(
+    reference: str, searched: Collection[str], body: TemplateBody | None, path: str
+) -> Iterator[FieldError]:
     metadata = metadata_reference(reference)
     if metadata is None:
         if searched and reference not in searched:
-            hint = did_you_mean(reference, searched) or f"; there are {', '.join(searched)}"
+            hint = did_you_mean(reference, searched) or f"; there are {listed(searched)}"
             yield FieldError(path, f"found {shown(reference)}, which is no search parameter{hint}")
         return
     key, index = metadata

@@ -11,7 +11,7 @@ from pykatib.api import names
 from pykatib.api.errors import FieldError
 from pykatib.api.job import Container, Job
 from pykatib.api.quantity import parse_quantity
-from pykatib.api.schema_walk import did_you_mean, join, shown, walk_tree
+from pykatib.api.schema_walk import did_you_mean, join, listed, shown, walk_tree
 
 JOB_API_VERSION = "batch/v1"
 _RESTART_POLICIES = ("Never", "OnFailure")
@@ -64,7 +64,7 @@ def _check_job(
         yield FieldError(
             "spec.trialTemplate.primaryContainerName",
             f"found {shown(primary_container_name)}, but the template's containers are "
-            f"{', '.join(shown(name) for name in found)}{did_you_mean(primary_container_name, found)}",
+            f"{listed(shown(name) for name in found)}{did_you_mean(primary_container_name, found)}",
         )
     policy = pod.restart_policy
     if policy and policy not in _RESTART_POLICIES and not holds_placeholder(policy):

@@ -147,7 +147,8 @@ class ExperimentStatus(Value, frozen=True):
     trials_running: int = 0
     trials_early_stopped: int = 0
     trial_metrics_unavailable: int = 0
-    active_seconds: float = 0.0  # pykatib's own: time spent against activeDeadlineSeconds before the last resume
+    active_seconds: float = 0.0  # pykatib's own: time spent against activeDeadlineSeconds before `active_since`
+    active_since: float | None = None  # pykatib's own: since when it counts, in seconds; None while it does not
 
 
 class Experiment(Value, frozen=True, omit_defaults=False, kw_only=True):

@@ -39,6 +39,16 @@ class ObjectMeta(Value, frozen=True):
     owner_references: tuple[OwnerReference, ...] = ()
     finalizers: tuple[str, ...] = ()
 
+    @property
+    def controller(self) -> OwnerReference | None:
+        """The owner that controls it, or None."""
+        return next((owner for owner in self.owner_references if owner.controller), None)
+
+    def is_controlled_by(self, uid: str) -> bool:
+        """Whether the object of that uid controls it; one of the same name may be another."""
+        controller = self.controller
+        return controller is not None and controller.uid == uid
+
 
 class Condition(Value, frozen=True, omit_defaults=False):
     """One line of an object's state. The last of a list is the one that is printed."""

@@ -48,6 +48,7 @@ RUNNING: Final = "Running"
 RESTARTING: Final = "Restarting"
 SUCCEEDED: Final = "Succeeded"
 FAILED: Final = "Failed"
+COMPLETE: Final = "Complete"  # of Kubernetes' Jobs
 KILLED: Final = "Killed"
 EARLY_STOPPED: Final = "EarlyStopped"
 METRICS_UNAVAILABLE: Final = "MetricsUnavailable"

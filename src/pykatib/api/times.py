@@ -25,4 +25,7 @@ def seconds_of(text: str) -> float:
     Raises:
         ValueError: the text is not RFC 3339.
     """
-    return datetime.fromisoformat(text).timestamp()
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} names no time zone")
+    return moment.timestamp()

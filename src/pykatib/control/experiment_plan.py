@@ -19,7 +19,8 @@ from pykatib.api.experiment import Experiment, ExperimentStatus
 from pykatib.api.lifecycle import is_completed, is_restartable
 from pykatib.api.meta import ObjectMeta
 from pykatib.api.suggestion import Suggestion, SuggestionSpec
-from pykatib.api.times import rfc3339, seconds_of
+from pykatib.api.times import rfc3339
+from pykatib.api.trial import Trial
 from pykatib.control.blueprint import Blueprint, owned_by
 from pykatib.control.observation import reaches_goal
 from pykatib.control.plan import NOTHING, Action, Create, Delete, Plan, Update, UpdateStatus
@@ -48,7 +49,7 @@ def plan_experiment(
             return _plan_completed(experiment, status, view)
     if experiment.spec.suspend:
         return _plan_suspended(experiment, status, view, now)
-    status = _resumed(status, now)
+    status = _active(_resumed(status, now), now)
     status, ended = _decided(experiment, suggestion, status, view, now)
     if ended:
         return _plan_completed(experiment, status, view)
@@ -100,6 +101,7 @@ def _with_tallies(status: ExperimentStatus, view: ExperimentView) -> ExperimentS
         trials_early_stopped=view.count(names.EARLY_STOPPED),
         trial_metrics_unavailable=view.count(names.METRICS_UNAVAILABLE),
         active_seconds=status.active_seconds,
+        active_since=status.active_since,
     )
 
 
@@ -123,27 +125,31 @@ def _restarted(status: ExperimentStatus, now: float) -> ExperimentStatus:
 def _plan_completed(experiment: Experiment, status: ExperimentStatus, view: ExperimentView) -> Plan:
     """A finished Experiment keeps its tallies true while Trials that were running come to their ends.
 
-    They run to their ends, as in Katib, but for a time limit, which is a limit.
+    They run to their ends, as in Katib, but for a time limit, which is a limit, and those that a suspension holds back:
+    nobody would ever take them up again.
     """
     actions: list[Action] = []
     if status != experiment.status:
         actions.append(UpdateStatus(msgspec.structs.replace(experiment, status=status)))
-    if status.conditions[-1].reason == names.EXPERIMENT_TIME_LIMIT_REACHED:
-        actions += _stop_active(view, names.STOP_KILL)
+    end = find_condition(status.conditions, names.SUCCEEDED) or find_condition(status.conditions, names.FAILED)
+    is_late = end is not None and end.reason == names.EXPERIMENT_TIME_LIMIT_REACHED
+    actions += [
+        _stopped(trial, names.STOP_KILL)
+        for trial in (view.active_trials() if is_late or view.stopped_count else ())
+        if trial.spec.stop == names.STOP_SUSPEND or (is_late and trial.spec.stop != names.STOP_KILL)
+    ]
     return Plan(tuple(actions))
 
 
-def _stop_active(view: ExperimentView, stop: str) -> list[Action]:
-    return [
-        Update(msgspec.structs.replace(trial, spec=msgspec.structs.replace(trial.spec, stop=stop)))
-        for trial in view.active_trials()
-        if trial.spec.stop != stop
-    ]
+def _stopped(trial: Trial, stop: str) -> Update:
+    return Update(msgspec.structs.replace(trial, spec=msgspec.structs.replace(trial.spec, stop=stop)))
 
 
 def _plan_suspended(experiment: Experiment, status: ExperimentStatus, view: ExperimentView, now: float) -> Plan:
     """Stop without delete: the worker jobs of active Trials are ended, the Trials wait to be run again."""
-    actions = _stop_active(view, names.STOP_SUSPEND)
+    actions: list[Action] = [
+        _stopped(trial, names.STOP_SUSPEND) for trial in view.active_trials() if not trial.spec.stop
+    ]
     if not is_true(status.conditions, names.SUSPENDED):
         conditions = end_running(status.conditions, now=now)
         conditions = set_condition(
@@ -153,9 +159,7 @@ def _plan_suspended(experiment: Experiment, status: ExperimentStatus, view: Expe
             message="Experiment is stopped; resuming takes it up where it was",
             now=now,
         )
-        status = msgspec.structs.replace(
-            status, conditions=conditions, active_seconds=_active_seconds(experiment.status, now)
-        )
+        status = _passive(msgspec.structs.replace(status, conditions=conditions), now)
     if status != experiment.status:
         actions.insert(0, UpdateStatus(msgspec.structs.replace(experiment, status=status)))
     return Plan(tuple(actions))
@@ -175,13 +179,18 @@ def _resumed(status: ExperimentStatus, now: float) -> ExperimentStatus:
     return msgspec.structs.replace(status, conditions=conditions)
 
 
+def _active(status: ExperimentStatus, now: float) -> ExperimentStatus:
+    """Lets the time count against the limit: from the start, and again from each resume and restart on."""
+    return status if status.active_since is not None else msgspec.structs.replace(status, active_since=now)
+
+
+def _passive(status: ExperimentStatus, now: float) -> ExperimentStatus:
+    """Lets the time count no more: what has been spent is kept."""
+    return msgspec.structs.replace(status, active_seconds=_active_seconds(status, now), active_since=None)
+
+
 def _active_seconds(status: ExperimentStatus, now: float) -> float:
-    """Seconds the Experiment has spent running: before its last resume, and since."""
-    suspended = find_condition(status.conditions, names.SUSPENDED)
-    if suspended is not None and suspended.status == names.TRUE:
-        return status.active_seconds
-    since = suspended.last_update_time if suspended is not None else status.start_time
-    return status.active_seconds + (max(0.0, now - seconds_of(since)) if since else 0.0)
+    return status.active_seconds + (max(0.0, now - status.active_since) if status.active_since is not None else 0.0)
 
 
 def _seconds_left(experiment: Experiment, status: ExperimentStatus, now: float) -> float | None:
@@ -225,7 +234,8 @@ def _decided(
         message = "Experiment has succeeded because suggestion service has reached the end"
     if reason:
         conditions = set_terminal(status.conditions, kind, reason=reason, message=message, now=now)
-        return msgspec.structs.replace(status, conditions=conditions, completion_time=rfc3339(now)), True
+        status = msgspec.structs.replace(status, conditions=conditions, completion_time=rfc3339(now))
+        return _passive(status, now), True
     if view.trial_count:
         conditions = set_condition(
             status.conditions, names.RUNNING, reason=names.EXPERIMENT_RUNNING, message="Experiment is running", now=now
@@ -250,7 +260,7 @@ def _budget(
         newest = view.active_trials()[-surplus:]
         return [Delete(trial.reference, trial.metadata.uid) for trial in newest], 0
     actions.extend(
-        Update(msgspec.structs.replace(trial, spec=msgspec.structs.replace(trial.spec, stop="")))
+        _stopped(trial, "")
         for trial in (view.active_trials() if view.stopped_count else ())
         if trial.spec.stop == names.STOP_SUSPEND
     )

@@ -77,15 +77,6 @@ def has_objective(observation: Observation | None, objective: ObjectiveSpec) -> 
     return metric is not None and metric.latest != names.UNAVAILABLE
 
 
-def is_better(value: float, than: float, *, objective_type: str) -> bool:
-    """True when `value` is strictly better; any number is better than NaN."""
-    if value != value:
-        return False
-    if than != than:
-        return True
-    return value > than if objective_type == names.MAXIMIZE else value < than
-
-
 def reaches_goal(value: float, objective: ObjectiveSpec) -> bool:
     """True when a goal is set and the value is at it or beyond."""
     if objective.goal is None or value != value:

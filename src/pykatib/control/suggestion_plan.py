@@ -1,12 +1,13 @@
 """What a Suggestion wants next: more assignments, or its end.
 
 The planner says how many assignments are missing; the runtime asks the algorithm; `with_proposals` makes the new
-status of the answer. Names of Trials are derived from the Experiment's uid and the number of the assignment, so that
-asking again after a crash gives the same names with the same values.
+status of the answer. Names of Trials are a function of the Experiment's uid and the number of the assignment and of
+nothing else, so that asking again, after a crash or after somebody deleted the Suggestion, gives the same names with
+the same values.
 """
 
 import hashlib
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -101,14 +102,14 @@ def failed_status(suggestion: Suggestion, message: str, now: float) -> Suggestio
 
 
 def with_proposals(
-    suggestion: Suggestion, experiment: Experiment, proposals: Sequence[Proposed], *, wanted: int, taken: Container[str]
+    suggestion: Suggestion, experiment: Experiment, proposals: Sequence[Proposed], *, wanted: int
 ) -> SuggestionStatus:
     """The status with an algorithm's answer appended; fewer proposals than `wanted` mean that there are no more."""
     status = suggestion.status
     meta = experiment.metadata
     assignments = [
         TrialAssignment(
-            name=trial_name(meta.name, meta.uid, status.suggestion_count + place, taken),
+            name=trial_name(meta.name, meta.uid, status.suggestion_count + place),
             parameter_assignments=proposal.assignments,
             labels=proposal.labels,
         )
@@ -122,17 +123,17 @@ def with_proposals(
     )
 
 
-def trial_name(experiment_name: str, experiment_uid: str, index: int, taken: Container[str] = ()) -> str:
-    """The name of Trial number `index`: the Experiment's and eight letters; another eight where those are taken."""
-    attempt = 0
-    while True:
-        digest = hashlib.blake2b(f"{experiment_uid}/{index}/{attempt}".encode(), digest_size=8).digest()
-        number = int.from_bytes(digest)
-        letters = []
-        for _ in range(names.NAME_SUFFIX_LENGTH):
-            number, place = divmod(number, len(names.NAME_ALPHABET))
-            letters.append(names.NAME_ALPHABET[place])
-        name = f"{experiment_name}-{''.join(letters)}"
-        if name not in taken:
-            return name
-        attempt += 1
+_NAME_COUNT = len(names.NAME_ALPHABET) ** names.NAME_SUFFIX_LENGTH
+
+
+def trial_name(experiment_name: str, experiment_uid: str, index: int) -> str:
+    """The name of Trial number `index`: the Experiment's and eight letters. No two numbers have the same one."""
+    digest = hashlib.blake2b(experiment_uid.encode(), digest_size=16).digest()
+    start, step = int.from_bytes(digest[:8]), int.from_bytes(digest[8:])
+    step += step % 3 == 0  # without a factor in common with 27**8, the walk meets every name before any comes again
+    number = (start + index * step) % _NAME_COUNT
+    letters = []
+    for _ in range(names.NAME_SUFFIX_LENGTH):
+        number, place = divmod(number, len(names.NAME_ALPHABET))
+        letters.append(names.NAME_ALPHABET[place])
+    return f"{experiment_name}-{''.join(letters)}"

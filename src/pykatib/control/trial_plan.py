@@ -3,6 +3,9 @@
 Each worker job carries the number of the attempt that it is (`ANNOTATION_ATTEMPT`). A retry first counts itself in the
 Trial's status, then deletes the failed job; a job of an earlier attempt is only deleted, never counted again, so that
 dying between the two steps does no harm.
+
+The status is written before the job is created: whoever decides on an old reading of a Trial that has ended meanwhile
+(and whose job is gone) meets a Conflict, and does not run it a second time.
 """
 
 from typing import Any
@@ -26,6 +29,8 @@ from pykatib.control.view import is_finished
 ANNOTATION_ATTEMPT = "pykatib.dev/attempt"
 
 CRASH, TIMEOUT, LOST = "crash", "timeout", "lost"
+
+FOREIGN_JOB_SECONDS = 5.0
 
 
 class JobView(msgspec.Struct, frozen=True):
@@ -58,31 +63,46 @@ def plan_trial(trial: Trial, view: JobView | None, now: float) -> Plan:
     """The next steps of a Trial, given its worker job if there is one."""
     if trial.metadata.deletion_timestamp is not None:
         return _plan_deleted(trial)
+    if view is not None and not view.job.metadata.is_controlled_by(trial.metadata.uid):
+        return NOTHING if is_finished(trial) else _plan_foreign(trial, view)
     if is_finished(trial):
         if view is not None and not trial.spec.retain_run:
             return Plan(_delete_job(trial, view))
         return NOTHING
+    if view is not None and attempt_of(view.job) < _attempts(trial.status):
+        return _again(view)
+    if view is not None and view.verdict.state == "succeeded":  # what has been done is not thrown away by any stop
+        return _plan_succeeded(trial, view, now)
     if trial.spec.stop == names.STOP_KILL:
         return _plan_killed(trial, view, now)
+    if view is not None and view.verdict.state == "failed":
+        return _plan_failed(trial, view, now)
     if trial.spec.stop == names.STOP_SUSPEND:
         return _plan_suspended(trial, view, now)
     if view is None:
         return _plan_started(trial, now)
     if view.job.metadata.deletion_timestamp is not None:
         return NOTHING
-    if attempt_of(view.job) < _attempts(trial.status):
-        return Plan((Delete(view.job.reference, view.job.metadata.uid),))
-    if view.verdict.state == "succeeded":
-        return _plan_succeeded(trial, view, now)
-    if view.verdict.state == "failed":
-        return _plan_failed(trial, view, now)
     return _plan_running(trial, view, now)
 
 
 def attempt_of(job: WorkerJob) -> int:
     """Which attempt of its Trial a worker job is, from 0."""
     text = job.metadata.annotations.get(ANNOTATION_ATTEMPT, "0")
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdecimal() else 0
+
+
+def _plan_foreign(trial: Trial, view: JobView) -> Plan:
+    """A job of that name belongs to somebody else, perhaps to an earlier Trial of the same name: wait until it goes."""
+    text = f"There is a {view.job.kind} {view.job.metadata.name} that is not this Trial's; it waits until that is gone"
+    return Plan((Tell(trial.reference, names.WARNING, names.RECONCILE_ERROR, text),), FOREIGN_JOB_SECONDS)
+
+
+def _again(view: JobView) -> Plan:
+    """Deletes the job of an attempt that is over; the next look, at once, starts the next one."""
+    if view.job.metadata.deletion_timestamp is not None:
+        return NOTHING
+    return Plan((Delete(view.job.reference, view.job.metadata.uid),), 0.0)
 
 
 def _attempts(status: TrialStatus) -> int:
@@ -131,12 +151,12 @@ def _plan_started(trial: Trial, now: float) -> Plan:
     name = trial.metadata.name
     return Plan(
         (
-            Create(job),
             _with_status(
                 trial,
                 conditions=_running(_created(trial, now), now),
                 start_time=trial.status.start_time or rfc3339(now),
             ),
+            Create(job),
             Tell(trial.reference, names.NORMAL, names.JOB_CREATED, f"Job {name} has been created"),
         ),
         _deadline(trial, None, now),
@@ -182,7 +202,8 @@ def _deadline(trial: Trial, view: JobView | None, now: float) -> float | None:
     if limit is None or view is None:
         return None
     started = decode(bytes(view.job.status), _JobStatus).start_time
-    return None if started is None else max(0.0, seconds_of(started) + limit - now)
+    # The start is cut to whole seconds: counted from the end of that second, a limit is never short.
+    return None if started is None else max(0.0, seconds_of(started) + 1.0 + limit - now)
 
 
 def _plan_succeeded(trial: Trial, view: JobView, now: float) -> Plan:
@@ -256,8 +277,9 @@ def _plan_failed(trial: Trial, view: JobView, now: float) -> Plan:
                 _with_status(trial, retry_counts=counts),
                 event,
                 retrying,
-                Delete(view.job.reference, view.job.metadata.uid),
-            )
+                *_again(view).actions,
+            ),
+            0.0,
         )
     plain = msgspec.structs.replace(view, observation=None)  # a failed Trial has no observation, as in Katib
     return _plan_end(trial, plain, names.FAILED, names.TRIAL_FAILED, "Trial has failed", event, now)
@@ -282,5 +304,6 @@ def _plan_killed(trial: Trial, view: JobView | None, now: float) -> Plan:
         conditions=conditions,
         completion_time=rfc3339(now),
         observation=view.observation if view is not None else None,
+        start_time=trial.status.start_time or rfc3339(now),
     )
     return Plan((status, *(_delete_job(trial, view) if view is not None else ())))

@@ -2,7 +2,8 @@
 
 Recomputing the tallies from all Trials at each step would make a long Experiment quadratic. An `ExperimentView` is
 told of every change (`apply`) and always equals the view that is built from the Trials anew; a property test holds it
-to that. The order of its lists is the order in which Trials came to each state.
+to that. The order of its lists is the order in which Trials came to each state; in a view that was built anew, those
+that had ended before are in the order of their creation. Which Trial is best does not depend on it.
 """
 
 from pykatib.api import names
@@ -11,7 +12,7 @@ from pykatib.api.experiment import OptimalTrial
 from pykatib.api.sequences import EMPTY_LOG, AppendLog
 from pykatib.api.suggestion import TrialAssignment
 from pykatib.api.trial import Trial
-from pykatib.control.observation import is_better, number_of, value_text
+from pykatib.control.observation import number_of, value_text
 
 PENDING = "Pending"
 
@@ -61,16 +62,26 @@ class ExperimentView:
         """How often a finished Trial was deleted; `history` keeps its order but not its positions when this grows."""
         self.best: Trial | None = None
         self.best_value = float("nan")
+        self._best_merit = (0, 0.0, 0)
         self._first_unstarted = 0
         self._stopped: set[str] = set()
+        self._order: dict[str, int] = {}  # of creation, as it was told
+        self._next_order = 0
 
     def apply(self, old: Trial | None, new: Trial | None) -> None:
         """Takes notice of a Trial that has come, changed or gone."""
         if new is None:
-            if old is not None:
+            if old is not None and self._is_same(old):
                 self._remove(old.metadata.name)
             return
         name = new.metadata.name
+        known = self._trials.get(name)
+        if known is not None and known.metadata.uid != new.metadata.uid:  # deleted and made anew, unheard
+            self._remove(name)
+            known = None
+        if name not in self._order:
+            self._order[name] = self._next_order
+            self._next_order += 1
         before = self._state_by_name.get(name)
         state = trial_state(new)
         self._trials[name] = new
@@ -82,7 +93,7 @@ class ExperimentView:
             return
         if before in FINISHED_STATES:
             # A Trial's end is final, but its observation may still be mended: rare enough to pay for a rebuild.
-            if old is not None and (before != state or old.status.observation != new.status.observation):
+            if before != state or known is None or known.status.observation != new.status.observation:
                 self._rebuild()
             return
         if before is not None:
@@ -95,23 +106,40 @@ class ExperimentView:
         else:
             self._active[state][name] = None
 
+    def _is_same(self, trial: Trial) -> bool:
+        known = self._trials.get(trial.metadata.name)
+        return known is not None and known.metadata.uid == trial.metadata.uid
+
     def _consider(self, trial: Trial) -> None:
-        """Makes a finished Trial the best one if it is; ties keep the earlier."""
+        """Makes a finished Trial the best one if it is.
+
+        Of equal values the Trial that was created first wins, of texts (genotypes) the one created last, as in Katib.
+        Any number goes before a text, and a text before NaN, so that the order of ends does not matter.
+        """
         objective = trial.spec.objective
         if objective is None or self._state_by_name[trial.metadata.name] not in (names.SUCCEEDED, names.EARLY_STOPPED):
             return
         text = value_text(trial.status.observation, objective, objective.objective_metric_name)
         if text == names.UNAVAILABLE:
             return
-        value = number_of(text)
-        if value is None:  # a text (a genotype): Katib takes the last such Trial
-            self.best, self.best_value = trial, float("nan")
-        elif self.best is None or is_better(value, self.best_value, objective_type=objective.type):
-            self.best, self.best_value = trial, value
+        merit = self._merit_of(trial, text, maximises=objective.type == names.MAXIMIZE)
+        if self.best is None or merit > self._best_merit:
+            self.best, self._best_merit = trial, merit
+            value = number_of(text)
+            self.best_value = float("nan") if value is None else value
+
+    def _merit_of(self, trial: Trial, text: str, *, maximises: bool) -> tuple[int, float, int]:
+        value, order = number_of(text), self._order[trial.metadata.name]
+        if value is None:
+            return (1, 0.0, order)
+        if value != value:
+            return (0, 0.0, -order)
+        return (2, value if maximises else -value, -order)
 
     def _remove(self, name: str) -> None:
         state = self._state_by_name.pop(name, None)
         self._trials.pop(name, None)
+        self._order.pop(name, None)
         self._stopped.discard(name)
         self._first_unstarted = 0
         if state in FINISHED_STATES:
@@ -123,9 +151,10 @@ class ExperimentView:
         """Starts anew from the Trials that are there, in the order in which they came to their ends."""
         ended = [self._trials[trial.metadata.name] for trial in self.history if trial.metadata.name in self._trials]
         removal_count = self.removal_count + 1
-        trials = list(self._trials.values())
+        trials, order, next_order = list(self._trials.values()), self._order, self._next_order
         self.__init__()  # type: ignore[misc]  # every field anew, in one place
         self.removal_count = removal_count
+        self._order, self._next_order = order, next_order
         for trial in ended:
             self.apply(None, trial)
         for trial in trials:
@@ -168,12 +197,10 @@ class ExperimentView:
         return self._finished[state]
 
     def active_trials(self) -> list[Trial]:
-        """The Trials that have not come to their end, oldest first by creation order."""
+        """The Trials that have not come to their end, oldest first."""
         active = self._active
         found = [self._trials[name] for state in (names.RUNNING, PENDING) for name in active[state]]
-        found.sort(
-            key=lambda trial: (trial.metadata.creation_timestamp or "", int(trial.metadata.resource_version or 0))
-        )
+        found.sort(key=lambda trial: self._order[trial.metadata.name])
         return found
 
     def optimal_trial(self) -> OptimalTrial | None:

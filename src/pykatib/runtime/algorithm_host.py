@@ -4,6 +4,7 @@ An instance is told what has ended since it was last asked. When it is not there
 made and told the whole history; the law that cold equals warm makes that the same. So nothing of it needs keeping.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -99,7 +100,7 @@ class AlgorithmHost:
 
 def seed_of(experiment: Experiment) -> int:
     """The seed of an Experiment that names none: from its uid, so that it is the same after a restart."""
-    return int.from_bytes(experiment.metadata.uid.encode()[-8:], "big") & 0x7FFFFFFF
+    return int.from_bytes(hashlib.blake2b(experiment.metadata.uid.encode(), digest_size=4).digest()) & 0x7FFFFFFF
 
 
 def _finished(trial: Trial, space: SearchSpace, indexes: Mapping[str, int]) -> FinishedTrial:

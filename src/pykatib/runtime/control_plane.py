@@ -12,8 +12,9 @@ from collections.abc import Callable
 import msgspec
 
 from pykatib.api import names
-from pykatib.api.errors import Conflict, InvalidInput, NotFound, PykatibError, StorageFailed
+from pykatib.api.errors import Conflict, InvalidInput, NotFound, PykatibError, StorageFailed, Unavailable
 from pykatib.api.experiment import Experiment
+from pykatib.api.lifecycle import is_completed
 from pykatib.api.meta import Reference
 from pykatib.api.objects import ConfigMap, Event, Object, WorkerJob
 from pykatib.api.suggestion import Suggestion
@@ -36,6 +37,9 @@ logger = logging.getLogger(__name__)
 MAX_ALGORITHM_FAILURES = 5
 """An algorithm that fails this often in a row has failed for good; its Experiment says why."""
 
+TEMPLATE_SECONDS = 5.0
+"""How long to wait before looking again for a template that is missing."""
+
 
 class ControlPlane:
     """Reconciles everything in a store. One thread owns it."""
@@ -47,7 +51,7 @@ class ControlPlane:
         self._host = host
         self._applier = Applier(store, observations)
         self._queue = WorkQueue((names.TRIAL, names.SUGGESTION, names.EXPERIMENT))
-        self._views: dict[tuple[str, str], ExperimentView] = {}
+        self._views: dict[str, ExperimentView] = {}  # by the Experiment's uid
         self._blueprints: dict[str, tuple[int, Blueprint]] = {}
         self._algorithm_failures: dict[str, int] = {}
         self._current: Reference | None = None
@@ -69,11 +73,14 @@ class ControlPlane:
             self._subscription = None
 
     def view(self, namespace: str, experiment_name: str) -> ExperimentView:
-        """What is known of an Experiment's Trials."""
-        key = (namespace, experiment_name)
-        view = self._views.get(key)
+        """What is known of an Experiment's Trials; nothing where there is no such Experiment."""
+        experiment = self._store.find(Reference(names.EXPERIMENT, namespace, experiment_name))
+        return self._view(experiment.metadata.uid) if experiment is not None else ExperimentView()
+
+    def _view(self, uid: str) -> ExperimentView:
+        view = self._views.get(uid)
         if view is None:
-            view = self._views[key] = ExperimentView()
+            view = self._views[uid] = ExperimentView()
         return view
 
     def next_moment(self) -> float | None:
@@ -95,12 +102,16 @@ class ControlPlane:
         except (Conflict, NotFound):  # stale: read again
             self._queue.failed(key, self._clock.now())
         except StorageFailed:
+            self._queue.add(key)
             raise
         except PykatibError as error:
             self._report(key, error)
         except Exception as error:
             logger.exception("reconciling %s failed", key)
             self._report(key, error)
+        except BaseException:  # Ctrl-C: whoever goes on finds it undone
+            self._queue.add(key)
+            raise
         else:
             self._queue.succeeded(key)
         finally:
@@ -115,6 +126,9 @@ class ControlPlane:
     def _report(self, key: Reference, error: Exception) -> None:
         now = self._clock.now()
         self._queue.failed(key, now)
+        self._tell_error(key, error, now)
+
+    def _tell_error(self, key: Reference, error: Exception, now: float) -> None:
         text = str(error) if key.kind == names.SUGGESTION else f"Failed to reconcile: {error}"
         self._store.record(Event(key.kind, key.namespace, key.name, names.WARNING, names.RECONCILE_ERROR, text, now))
 
@@ -125,9 +139,9 @@ class ControlPlane:
         if isinstance(obj, Trial):
             self._on_trial(change, obj)
         elif isinstance(obj, WorkerJob):
-            for owner in obj.metadata.owner_references:
-                if owner.controller and owner.kind == names.TRIAL:
-                    self._enqueue(Reference(names.TRIAL, obj.metadata.namespace, owner.name))
+            controller = obj.metadata.controller
+            if controller is not None and controller.kind == names.TRIAL:
+                self._enqueue(Reference(names.TRIAL, obj.metadata.namespace, controller.name))
         elif isinstance(obj, Suggestion):
             self._enqueue(obj.reference)
             self._enqueue(Reference(names.EXPERIMENT, obj.metadata.namespace, obj.metadata.name))
@@ -140,15 +154,20 @@ class ControlPlane:
             self._queue.add(key)
 
     def _on_trial(self, change: Change, trial: Trial) -> None:
-        experiment_name = trial.metadata.labels.get(names.LABEL_EXPERIMENT)
         if change.new is not None:
             self._enqueue(trial.reference)
-        if experiment_name is None:
-            return
         old = change.old if isinstance(change.old, Trial) else None
         new = change.new if isinstance(change.new, Trial) else None
-        self.view(trial.metadata.namespace, experiment_name).apply(old, new)
-        self._enqueue(Reference(names.EXPERIMENT, trial.metadata.namespace, experiment_name))
+        owner = trial.metadata.controller
+        if owner is None or owner.kind != names.EXPERIMENT:
+            return
+        # By uid: Trials of a deleted Experiment may linger, and are nothing to a new one of the same name.
+        key = Reference(names.EXPERIMENT, trial.metadata.namespace, owner.name)
+        view = self._view(owner.uid)
+        view.apply(old, new)
+        if not view.trial_count:
+            self._let_go(owner.uid, self._store.find(key))
+        self._enqueue(key)
 
     def _on_experiment(self, change: Change, experiment: Experiment) -> None:
         self._enqueue(experiment.reference)
@@ -168,9 +187,13 @@ class ControlPlane:
         self._blueprints.pop(meta.uid, None)
         self._algorithm_failures.pop(meta.uid, None)
         self._host.forget(experiment.reference, meta.uid)
-        view = self._views.get((meta.namespace, meta.name))
-        if view is not None and not view.trial_count:
-            del self._views[(meta.namespace, meta.name)]
+        if not self._view(meta.uid).trial_count:
+            self._let_go(meta.uid, None)
+
+    def _let_go(self, uid: str, experiment: Object | None) -> None:
+        """Drops the empty view of an Experiment that is there no more."""
+        if experiment is None or experiment.metadata.uid != uid:
+            self._views.pop(uid, None)
 
     # Reconcilers
 
@@ -182,12 +205,22 @@ class ControlPlane:
         if not isinstance(experiment, Experiment):
             return
         now = self._clock.now()
+        uid = experiment.metadata.uid
         suggestion = self._find(Reference(names.SUGGESTION, key.namespace, key.name))
+        if suggestion is not None and not suggestion.metadata.is_controlled_by(uid):
+            suggestion = None  # of an earlier Experiment of that name; its going will be told
+        blueprint: Blueprint | None = None
+        try:
+            blueprint = self._blueprint(experiment)
+        except InvalidInput as error:  # the rest of the Experiment goes on; its template may come, or be mended
+            if experiment.metadata.deletion_timestamp is None and not is_completed(experiment):
+                self._tell_error(key, error, now)
+                self._queue.add_at(key, now + TEMPLATE_SECONDS)
         plan = plan_experiment(
             experiment,
             suggestion if isinstance(suggestion, Suggestion) else None,
-            self.view(key.namespace, key.name),
-            self._blueprint(experiment),
+            self._view(uid),
+            blueprint,
             now,
         )
         self._applier.apply(plan, now)
@@ -214,17 +247,21 @@ class ControlPlane:
             return
         if suggestion.metadata.deletion_timestamp is not None:
             return
+        if not suggestion.metadata.is_controlled_by(experiment.metadata.uid):
+            return
         now = self._clock.now()
         status = settled_status(suggestion, experiment, now)
         if status is not suggestion.status:
             suggestion = msgspec.structs.replace(suggestion, status=status)
         wanted = missing_count(suggestion, experiment)
         if wanted:
-            view = self.view(key.namespace, key.name)
+            view = self._view(experiment.metadata.uid)
             try:
                 proposals = self._host.propose(experiment, suggestion, view, wanted)
             except InvalidInput as error:
                 status = failed_status(suggestion, f"Validation failed: {error}", now)
+            except Unavailable:  # a service that does not answer now may do so later, and has not failed
+                raise
             except Exception as error:
                 self._host.forget(experiment.reference, experiment.metadata.uid)
                 count = self._algorithm_failures.get(experiment.metadata.uid, 0) + 1
@@ -237,7 +274,7 @@ class ControlPlane:
                 )
             else:
                 self._algorithm_failures.pop(experiment.metadata.uid, None)
-                status = with_proposals(suggestion, experiment, proposals, wanted=wanted, taken=view)
+                status = with_proposals(suggestion, experiment, proposals, wanted=wanted)
             suggestion = msgspec.structs.replace(suggestion, status=status)
         elif status is suggestion.status and self._find(key) is suggestion:
             return
@@ -254,6 +291,8 @@ class ControlPlane:
             self._queue.add_at(key, now + plan.look_again_seconds)
 
     def _job_view(self, trial: Trial) -> JobView | None:
+        if trial.metadata.deletion_timestamp is not None:
+            return None
         job = self._find(worker_reference(trial))
         if not isinstance(job, WorkerJob):
             return None

@@ -42,7 +42,8 @@ class WorkQueue:
         """To be tried again after a delay that doubles with each failure in a row; returns the delay in seconds."""
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
-        delay: float = min(FIRST_RETRY_SECONDS * 2**count, LONGEST_RETRY_SECONDS)
+        # The exponent is bounded: a key may fail for weeks, and 2**1024 is no float.
+        delay: float = min(FIRST_RETRY_SECONDS * 2 ** min(count, 32), LONGEST_RETRY_SECONDS)
         self.add_at(key, now + delay)
         return delay
 

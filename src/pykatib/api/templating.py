@@ -18,6 +18,19 @@ def placeholders_in(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(PLACEHOLDER.findall(text)))
 
 
+def with_stand_ins(text: str) -> tuple[str, dict[str, str]]:
+    """A template text with a plain word for each placeholder, and the placeholder by word.
+
+    An unquoted `${…}` is no YAML within `[…]`; a word is, everywhere.
+    """
+    word = "placeholder"
+    while word in text:
+        word += "x"
+    stand_ins = {f"{word}{index}z": f"${{trialParameters.{name}}}" for index, name in enumerate(placeholders_in(text))}
+    word_of = {placeholder: stand_in for stand_in, placeholder in stand_ins.items()}
+    return PLACEHOLDER.sub(lambda match: word_of[match[0]], text), stand_ins
+
+
 def is_placeholder(text: str) -> bool:
     """Whether the whole text is one placeholder."""
     return PLACEHOLDER.fullmatch(text) is not None

@@ -8,8 +8,8 @@ Scalars are read as `kubectl` reads them, not as PyYAML does: dates and `1:30` s
 """
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -34,6 +34,9 @@ _SPECIAL_FLOATS = {sign + dot: float(sign + dot[1:]) for sign in ("", "+", "-") 
 }
 _MAX_DIGITS = 300
 
+Plain: TypeAlias = Callable[[str], Any]
+"""What an unquoted scalar is read as."""
+
 
 class _Node:
     """A mapping or list under construction."""
@@ -52,8 +55,9 @@ class _Node:
 class _Builder:
     """Makes trees out of parser events, without recursion, counting what it makes."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, plain: Plain) -> None:
         self.source = source
+        self.plain = plain
         self.stack: list[_Node] = []
         self.anchors: dict[str, tuple[Any, int, int]] = {}  # value, size, height
         self.aliased = 0
@@ -136,30 +140,14 @@ class _Builder:
             return text
         if tag is None and not event.implicit[0]:
             return text
-        value = self.resolve(event, text)
+        if len(text) > _MAX_DIGITS and (_INT.fullmatch(text) or _FLOAT.fullmatch(text)):
+            raise self.mistake(event, f"a number of {len(text)} digits is more than anything here can hold")
+        value = self.plain(text) if tag is None else plain_value(text)
         if tag is None or tag == _TAG + _KIND_OF[type(value)]:
             return value
         if tag == _TAG + "float" and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         raise self.mistake(event, f"`{text[:40]}` is not of the type that its tag says")
-
-    def resolve(self, event: Any, text: str) -> Any:
-        """The value of a plain scalar, by the rules that kubectl's YAML reader follows."""
-        if text in _NULL:
-            return None
-        if text[0] in _NUMBER_START:
-            if len(text) > _MAX_DIGITS and (_INT.fullmatch(text) or _FLOAT.fullmatch(text)):
-                raise self.mistake(event, f"a number of {len(text)} digits is more than anything here can hold")
-            if _INT.fullmatch(text):
-                return _int_of(text)
-            if _FLOAT.fullmatch(text):
-                return float(text)
-            return _SPECIAL_FLOATS.get(text, text)
-        if text in _TRUE:
-            return True
-        if text in _FALSE:
-            return False
-        return text
 
     def check_tag(self, event: Any) -> None:
         if event.tag is not None and event.tag != "!" and event.tag not in _CORE_TAGS:
@@ -184,10 +172,28 @@ def _int_of(text: str) -> int | float | str:
     return value if -(2**63) <= value < 2**64 else float(value)
 
 
-def yaml_documents(text: str, source: str) -> Iterator[tuple[Any, int]]:
+def plain_value(text: str) -> Any:
+    """The value of a plain (unquoted) scalar, by the rules that kubectl's YAML reader follows."""
+    if text in _NULL:
+        return None
+    if text[0] in _NUMBER_START:
+        if len(text) <= _MAX_DIGITS:
+            if _INT.fullmatch(text):
+                return _int_of(text)
+            if _FLOAT.fullmatch(text):
+                return float(text)
+        return _SPECIAL_FLOATS.get(text, text)
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    return text
+
+
+def yaml_documents(text: str, source: str, *, plain: Plain = plain_value) -> Iterator[tuple[Any, int]]:
     """Each document of the text and the line (from 1) on which it starts. Raises InvalidInput."""
     try:
-        yield from _documents(text, source)
+        yield from _documents(text, source, plain)
     except yaml.YAMLError as error:
         raise _syntax_error(error, text, source) from error
 
@@ -202,8 +208,8 @@ def place(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1
 
 
-def _documents(text: str, source: str) -> Iterator[tuple[Any, int]]:
-    builder = _Builder(source)
+def _documents(text: str, source: str, plain: Plain) -> Iterator[tuple[Any, int]]:
+    builder = _Builder(source, plain)
     line = 1
     for event in yaml.parse(text, Loader=_LOADER):
         if isinstance(event, yaml.ScalarEvent):
@@ -217,7 +223,7 @@ def _documents(text: str, source: str) -> Iterator[tuple[Any, int]]:
         elif isinstance(event, yaml.AliasEvent):
             builder.alias(event)
         elif isinstance(event, yaml.DocumentStartEvent):
-            builder = _Builder(source)
+            builder = _Builder(source, plain)
             line = getattr(event.end_mark, "line", 0) + 1
         elif isinstance(event, yaml.DocumentEndEvent):
             yield builder.result, line

@@ -9,6 +9,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -109,8 +110,15 @@ class CallableRunner:
     def _on_change(self, change: Change) -> None:
         old, new = change.old, change.new
         if isinstance(new, WorkerJob):
-            if not isinstance(old, WorkerJob) and bytes(new.status) == b"{}":
-                self._waiting.append(new.reference)
+            if isinstance(old, WorkerJob):
+                return
+            status = bytes(new.status)
+            if status != jobstatus.WAITING:
+                if jobstatus.has_ended(status):
+                    return
+                # Begun in an earlier life of this home, and ended with it: it begins anew, and so does its time limit.
+                self._write_status(new, jobstatus.WAITING)
+            self._waiting.append(new.reference)
         elif isinstance(old, WorkerJob):
             running = self._running.get(old.metadata.name)
             if running is not None and running.metadata.uid == old.metadata.uid:
@@ -129,6 +137,9 @@ class CallableRunner:
         if not isinstance(job, WorkerJob) or job.metadata.deletion_timestamp is not None:
             return False
         name = job.metadata.name
+        running = self._running.get(name)
+        if running is not None and running.metadata.uid == job.metadata.uid:
+            return False  # deleted and made anew while it waited: it was here twice
         self._running[name] = job
         trial = self._store.find(Reference(names.TRIAL, job.metadata.namespace, name))
         if isinstance(trial, Trial) and trial.spec.active_deadline_seconds is not None:  # it counts from here
@@ -219,7 +230,7 @@ class InlineExecutor:
         def report(metrics: Mapping[str, str], *, step: int | None, timestamp: float | None) -> None:
             self._sink.metrics(name, metrics, timestamp=timestamp)
 
-        with reporting_to(report):
+        with reporting_to(report, from_all_threads=True):
             outcome = run_objective(self._objective, parameters, objective_metric_name=self._metric)
         self._pending.popleft()
         self._sink.outcome(name, outcome)
@@ -240,45 +251,53 @@ class ThreadExecutor:
         self._metric = objective_metric_name
         self._count = count
         self._wake = wake
-        self._jobs: queue.SimpleQueue[tuple[str, dict[str, Any]] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[str, int, dict[str, Any]] | None] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._running: set[str] = set()
+        self._busy_count = 0
+        self._number_by_name: dict[str, int] = {}  # of the run that is listened to: a cancelled one may still go on
+        self._next_number = 0
         self._threads: list[threading.Thread] = []
 
     def capacity(self) -> int:
         """Threads that are free."""
-        return self._count - len(self._running)
+        return self._count - self._busy_count
 
     def submit(self, job_name: str, parameters: dict[str, Any]) -> None:
         """Hands a job to a thread."""
-        self._running.add(job_name)
-        if len(self._threads) < min(self._count, len(self._running)):
+        self._busy_count += 1
+        self._number_by_name[job_name] = number = self._next_number
+        self._next_number += 1
+        if len(self._threads) < min(self._count, self._busy_count):
             # Daemons: an objective that hangs must not keep the interpreter from leaving.
             thread = threading.Thread(target=self._work, name=f"pykatib-trial-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._jobs.put((job_name, parameters))
+        self._jobs.put((job_name, number, parameters))
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            name, parameters = job
-
-            def report(
-                metrics: Mapping[str, str], *, step: int | None, timestamp: float | None, name: str = name
-            ) -> None:
-                self._post(lambda: self._sink.metrics(name, metrics, timestamp=timestamp))
-
-            with reporting_to(report):
+            name, number, parameters = job
+            with reporting_to(partial(self._report, name, number)):
                 try:
                     outcome: Outcome = run_objective(self._objective, parameters, objective_metric_name=self._metric)
                 except KeyboardInterrupt as error:  # raised by the function: no signal reaches a thread
                     outcome = Raised("KeyboardInterrupt", repr(error))
+            self._post(partial(self._finish, name, number, outcome))
 
-            def finish(name: str = name, outcome: Outcome = outcome) -> None:
-                self._running.discard(name)
-                self._sink.outcome(name, outcome)
+    def _report(
+        self, name: str, number: int, metrics: Mapping[str, str], *, step: int | None, timestamp: float | None
+    ) -> None:
+        def tell() -> None:
+            if self._number_by_name.get(name) == number:
+                self._sink.metrics(name, metrics, timestamp=timestamp)
 
-            self._post(finish)
+        self._post(tell)
+
+    def _finish(self, name: str, number: int, outcome: Outcome) -> None:
+        self._busy_count -= 1
+        if self._number_by_name.get(name) == number:
+            del self._number_by_name[name]
+            self._sink.outcome(name, outcome)
 
     def _post(self, news: Callable[[], None]) -> None:
         self._news.put(news)
@@ -286,6 +305,7 @@ class ThreadExecutor:
 
     def cancel(self, job_name: str) -> None:
         """Nobody listens to that job any more."""
+        self._number_by_name.pop(job_name, None)
 
     def advance(self) -> bool:
         """Takes in what the threads have to tell."""

@@ -5,10 +5,27 @@ from typing import Any
 import msgspec
 
 from pykatib.api import names
+from pykatib.api.job import JobCondition
 from pykatib.api.times import rfc3339
+from pykatib.api.wire import decode
+
+WAITING = msgspec.Raw(b"{}")
+"""A job that nobody has begun."""
 
 COMPLETE = msgspec.Raw(b'{"conditions":[{"type":"Complete","status":"True"}],"succeeded":1}')
 """A job that succeeded, for those who ask for no times."""
+
+
+class _Ends(msgspec.Struct):
+    conditions: tuple[JobCondition, ...] = ()
+
+
+def has_ended(status: bytes) -> bool:
+    """Whether a status says that its job succeeded or failed for good."""
+    ends = (names.COMPLETE, names.FAILED)
+    return any(
+        condition.type in ends and condition.status == names.TRUE for condition in decode(status, _Ends).conditions
+    )
 
 
 def active(*, started_at: float | None, attempts_failed: int = 0) -> msgspec.Raw:

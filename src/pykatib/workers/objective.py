@@ -62,18 +62,20 @@ def number_text(value: Any, *, what: str) -> str:
         return int.__repr__(int(value))
     if not isinstance(value, (str, bytes)):
         try:
-            return repr(float(value))
-        except (TypeError, ValueError):
+            # numpy wants `item` for arrays of one element, and warns of `float`.
+            return repr(float(value.item() if hasattr(value, "item") else value))
+        except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: torch, of more than one element
             pass
     raise NotAMetric(f"{what} is {value!r} of type {type(value).__name__}; a number is expected")
 
 
 def run_objective(objective: Objective, parameters: dict[str, Any], *, objective_metric_name: str) -> Outcome:
-    """Calls the function once. Whatever it raises, but for KeyboardInterrupt and SystemExit by hand, is an outcome."""
+    """Calls the function once. Whatever it raises is an outcome, but for KeyboardInterrupt."""
     try:
         return Done(metric_texts(objective(parameters), objective_metric_name=objective_metric_name))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a program that leaves has failed its Trial, not its runner
         text = "".join(traceback.format_exception(error))
-        return Raised(f"{type(error).__name__}: {error}", text[-MAX_TRACEBACK_CHARACTERS:])
+        last = traceback.format_exception_only(error)[-1].strip()  # survives errors that cannot be printed
+        return Raised(last, text[-MAX_TRACEBACK_CHARACTERS:])

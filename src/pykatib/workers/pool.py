@@ -29,7 +29,7 @@ GRACE_SECONDS = 2.0
 class _Process:
     """One worker process and what it is at."""
 
-    def __init__(self, greeting: bytes, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         ours, theirs = socket.socketpair()
         life_reader, self._life_writer = os.pipe()
         self.job_name: str | None = None
@@ -41,10 +41,17 @@ class _Process:
                 start_new_session=True,
                 env={**environment},
             )
+        except OSError:
+            ours.close()
+            os.close(self._life_writer)
+            raise
         finally:
             theirs.close()
             os.close(life_reader)
         self.connection = Connection(ours.detach())
+
+    def greet(self, greeting: bytes) -> None:
+        """Hands over the objective. Raises OSError when the process is gone."""
         self.connection.send_bytes(greeting)
 
     def run(self, job_name: str, parameters: dict[str, Any]) -> None:
@@ -115,20 +122,26 @@ class PoolExecutor:
 
     def submit(self, job_name: str, parameters: dict[str, Any]) -> None:
         """Hands a job to a process, a new one if none is free."""
-        while True:
-            process = self._idle.pop() if self._idle else self._start()
+        while self._idle:
+            process = self._idle.pop()
             try:
                 process.run(job_name, parameters)
             except OSError:  # it died while it was idle
                 self._drop(process)
-                continue
-            self._busy[job_name] = process
+            else:
+                self._busy[job_name] = process
+                return
+        try:
+            process = _Process(self._environment)
+        except OSError as error:
+            self._sink.lost(job_name, f"no worker process could be started: {error}", reason=WORKER_DIED)
             return
-
-    def _start(self) -> _Process:
-        process = _Process(self._greeting, self._environment)
         self._watch(process.connection.fileno())
-        return process
+        self._busy[job_name] = process
+        process.job_name = job_name
+        with contextlib.suppress(OSError):  # it has died already; `advance` finds out how
+            process.greet(self._greeting)
+            process.run(job_name, parameters)
 
     def _drop(self, process: _Process) -> str:
         self._unwatch(process.connection.fileno())

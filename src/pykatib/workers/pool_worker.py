@@ -83,7 +83,7 @@ class _Worker:
             self.send("metrics", job_name, dict(metrics), timestamp)
 
         os.environ["KATIB_TRIAL_NAME"] = job_name
-        with reporting_to(report):
+        with reporting_to(report, from_all_threads=True):
             try:
                 return run_objective(objective, parameters, objective_metric_name=metric_name)
             except KeyboardInterrupt as error:  # raised by the function itself: the signal is ignored here

@@ -15,18 +15,28 @@ class Reporter(Protocol):
 
 
 _reporter: ContextVar[Reporter | None] = ContextVar("pykatib_reporter", default=None)
+_process_reporter: Reporter | None = None
 
 
 def current_reporter() -> Reporter | None:
     """The reporter of the Trial that runs in this context, or None."""
-    return _reporter.get()
+    return _reporter.get() or _process_reporter
 
 
 @contextmanager
-def reporting_to(reporter: Reporter) -> Iterator[None]:
-    """Within the block, `report_metrics` of this thread goes to `reporter`."""
+def reporting_to(reporter: Reporter, *, from_all_threads: bool = False) -> Iterator[None]:
+    """Within the block, `report_metrics` of this thread goes to `reporter`.
+
+    With `from_all_threads`, that of all threads: for a process that runs one Trial at a time. A thread that the
+    objective starts does not inherit the context of the one that started it.
+    """
+    global _process_reporter
     token = _reporter.set(reporter)
+    before = _process_reporter
+    if from_all_threads:
+        _process_reporter = reporter
     try:
         yield
     finally:
+        _process_reporter = before
         _reporter.reset(token)

@@ -84,9 +84,9 @@ spec:
     spec:
       containers:
         - name: training
-          command: [python3, "${trialParameters.learningRate}", ${trialParameters.momentum}]
+          command: [python3, "${trialParameters.learningRate}"]
           args: ["${trialParameters.optimizer}", "${trialParameters.trial}", "${trialParameters.team}"]
-          resources: {limits: {memory: "${trialParameters.layers}Gi"}}
+          resources: {limits: {memory: "${trialParameters.layers}Gi", cpu: ${trialParameters.momentum}}}
 """
 FROM_CONFIG_MAP: dict[str, Any] = {
     "spec.trialTemplate.trialSpec": None,
@@ -141,6 +141,9 @@ def templates(namespace: str, name: str) -> ConfigMap | None:
     if (namespace, name) != ("team-a", "templates"):
         return None
     data = {"job.yaml": TEMPLATE_TEXT, "broken.yaml": "a: [1\nb", "two.yaml": "a: 1\n---\nb: 2\n", "list.yaml": "- 1"}
+    data["unquoted.yaml"] = TEMPLATE_TEXT.replace(
+        '"${trialParameters.learningRate}"', "${trialParameters.learningRate}"
+    )
     return ConfigMap(metadata=ObjectMeta(name=name, namespace=namespace), data=data)
 
 

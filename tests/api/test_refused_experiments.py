@@ -315,8 +315,17 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (config_map(configMapName="other"), f"{MAP}.configMapName", "there is no ConfigMap team-a/other"),
     (config_map(templatePath="job.yml"), f"{MAP}.templatePath", "has no key job.yml; it has broken.yaml, job.yaml"),
     (config_map(templatePath="broken.yaml"), f'{MAP}["broken.yaml"]', "line 3, column 1: this is not YAML"),
+    (
+        config_map(templatePath="unquoted.yaml"),
+        f'{MAP}["unquoted.yaml"].spec.template.spec.containers[0].command[1]',
+        'found the text "${trialParameters.learningRate}", wanted text; this will be a number: write the placeholder',
+    ),
     (config_map(templatePath="two.yaml"), f'{MAP}["two.yaml"]', "found 2 documents, wanted one object"),
-    (config_map(templatePath="list.yaml"), f'{MAP}["list.yaml"]', "a document must be a mapping"),
+    (
+        config_map(templatePath="list.yaml"),
+        f'{MAP}["list.yaml"]',
+        "found a document that is no mapping, wanted one object",
+    ),
     (
         {**FROM_CONFIG_MAP, f"{TEMPLATE}.successCondition": None},
         f"{TEMPLATE}.successCondition",

@@ -53,10 +53,18 @@ def decode_tree(
 
 
 def walk_tree(
-    value: object, kind: type[T], *, path: str = "", is_placeholder: Callable[[str], bool] | None = None
+    value: object,
+    kind: type[T],
+    *,
+    path: str = "",
+    is_placeholder: Callable[[str], bool] | None = None,
+    is_number_to_be: Callable[[str], bool] | None = None,
 ) -> Walked:
-    """As `decode_tree`, and says which paths cannot be relied on."""
-    walk = _Walk(is_placeholder)
+    """As `decode_tree`, and says which paths cannot be relied on.
+
+    A text for which `is_number_to_be` holds will be a number once it is filled in, so text is no place for it.
+    """
+    walk = _Walk(is_placeholder, is_number_to_be)
     cleaned = walk.visit(kind, value, path)
     if cleaned is _BAD:
         return Walked(None, tuple(walk.errors), tuple(walk.unsound))
@@ -107,7 +115,7 @@ def shown(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return {math.inf: ".inf", -math.inf: "-.inf"}.get(value, ".nan")
     try:
-        text = msgspec.json.encode(value).decode()
+        text = msgspec.json.encode(str(value) if isinstance(value, str) else value).decode()
     except (TypeError, ValueError):
         text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
@@ -157,10 +165,13 @@ _WANTED = {str: "text", int: "a whole number", float: "a number", bool: "true or
 
 
 class _Walk:
-    def __init__(self, is_placeholder: Callable[[str], bool] | None) -> None:
+    def __init__(
+        self, is_placeholder: Callable[[str], bool] | None, is_number_to_be: Callable[[str], bool] | None
+    ) -> None:
         self.errors: list[FieldError] = []
         self.unsound: list[str] = []
         self.is_placeholder = is_placeholder
+        self.is_number_to_be = is_number_to_be
 
     def visit(self, kind: Any, value: Any, path: str) -> Any:
         """The value as JSON of that type may have it, or `_BAD`; None is for the caller to leave out."""
@@ -223,6 +234,8 @@ class _Walk:
         return [_stand_in(kind) if result is _BAD else result for result in results]
 
     def visit_scalar(self, options: tuple[Any, ...], value: Any, path: str) -> Any:
+        if options == (str,) and isinstance(value, str) and self.is_number_to_be and self.is_number_to_be(value):
+            return self.wrong(path, value, "text; this will be a number: write the placeholder in quotes")
         if isinstance(value, str) and str not in options and self.is_placeholder and self.is_placeholder(value):
             return _BAD  # it will be filled in; nothing can be said about it now
         if isinstance(value, bool):
@@ -241,7 +254,7 @@ class _Walk:
             if int in options and value.is_integer() and abs(value) < 2**63:
                 return int(value)
         elif isinstance(value, str) and str in options:
-            return value if self.is_text(value, path) else _BAD
+            return str(value) if self.is_text(value, path) else _BAD
         wanted = " or ".join(_WANTED.get(option, str(option)) for option in options)
         return self.wrong(path, value, wanted + _advice(options, value))
 
@@ -264,7 +277,7 @@ class _Walk:
         if isinstance(value, int) and not -(2**63) <= value < 2**64:
             return self.wrong(path, value, "a number of at most 64 bits, or text in quotes")
         if isinstance(value, str):
-            return value if self.is_text(value, path) else _BAD
+            return str(value) if self.is_text(value, path) else _BAD
         if value is None or isinstance(value, bool | int | float):
             return value
         return self.wrong(path, value, "text, a number, true, false, a list or a mapping")

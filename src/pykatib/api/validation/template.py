@@ -5,6 +5,7 @@ a placeholder that is a whole value passes for any single value. Katib finds out
 when it makes the first Trial, and then tries again for ever; here it is refused.
 """
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -15,17 +16,17 @@ import msgspec
 from pykatib.api import names
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import ExperimentSpec, TrialParameterSpec, TrialTemplate
-from pykatib.api.manifest import load_documents
 from pykatib.api.objects import ConfigMap
 from pykatib.api.schema_walk import did_you_mean, join, listed, shown
 from pykatib.api.templating import (
     METADATA_KEYS,
-    PLACEHOLDER,
     is_placeholder,
     metadata_reference,
     placeholders_in,
+    with_stand_ins,
 )
 from pykatib.api.validation.worker_job import check_worker_job
+from pykatib.api.yaml_tree import plain_value, yaml_documents
 
 PATH = "spec.trialTemplate"
 
@@ -68,11 +69,13 @@ def check_template(
             f"{body.path}.kind",
             f"found {shown(kind)}, wanted one of {listed(supported_kinds)}{did_you_mean(kind, supported_kinds)}",
         )
+    numeric = _numeric_placeholders(spec)
     for error in check_worker_job(
         body.tree,
         body.path,
         primary_container_name=template.primary_container_name,
         is_placeholder=lambda text: text in body.stand_ins or is_placeholder(text),
+        is_number_to_be=lambda text: isinstance(text, _UnquotedWord) and body.stand_ins[text] in numeric,
         holds_placeholder=lambda text: bool(placeholders_in(text)) or any(word in text for word in body.stand_ins),
     ):
         yield _with_placeholders(error, body.stand_ins)
@@ -122,26 +125,39 @@ def _body_of(template: TrialTemplate, templates: Templates, errors: list[FieldEr
 
 
 def _read_text(text: str, path: str, errors: list[FieldError]) -> TemplateBody | None:
-    """The template that a text of a ConfigMap describes.
+    """The template that a text of a ConfigMap describes."""
+    readable, stand_ins = with_stand_ins(text)
 
-    An unquoted `${…}` is no YAML within `[…]`, so a plain word stands in for each placeholder.
-    """
-    used = placeholders_in(text)
-    word = "placeholder"
-    while word in text:
-        word += "x"
-    stand_ins = {f"{word}{index}z": f"${{trialParameters.{name}}}" for index, name in enumerate(used)}
-    word_of = {placeholder: stand_in for stand_in, placeholder in stand_ins.items()}
-    readable = PLACEHOLDER.sub(lambda match: word_of[match[0]], text)
+    def plain(scalar: str) -> Any:
+        return _UnquotedWord(scalar) if scalar in stand_ins else plain_value(scalar)
+
     try:
-        documents = load_documents(readable, source="")
+        found = [value for value, _ in yaml_documents(readable, "", plain=plain) if value is not None]
     except InvalidInput as error:
         errors.extend(_with_placeholders(FieldError(path, str(mistake)), stand_ins) for mistake in error.errors)
         return None
-    if len(documents) != 1:
-        errors.append(FieldError(path, f"found {len(documents)} documents, wanted one object"))
+    if len(found) != 1 or not isinstance(found[0], dict):
+        what = f"{len(found)} documents" if len(found) != 1 else "a document that is no mapping"
+        errors.append(FieldError(path, f"found {what}, wanted one object (`apiVersion: …`, `kind: …`)"))
         return None
-    return TemplateBody(documents[0].value, path, dict.fromkeys(used, path), stand_ins)
+    return TemplateBody(found[0], path, dict.fromkeys(placeholders_in(text), path), stand_ins)
+
+
+class _UnquotedWord(str):
+    """A stand-in that stood alone and unquoted: it becomes what its value reads as, a number for most."""
+
+    __slots__ = ()
+
+
+def _numeric_placeholders(spec: ExperimentSpec) -> frozenset[str]:
+    """The placeholders that are filled with numbers."""
+    types = {parameter.name: parameter.parameter_type for parameter in spec.parameters}
+    parameters = (spec.trial_template.trial_parameters if spec.trial_template is not None else None) or ()
+    return frozenset(
+        f"${{trialParameters.{parameter.name}}}"
+        for parameter in parameters
+        if types.get(parameter.reference) in (names.DOUBLE, names.INT, names.DISCRETE)
+    )
 
 
 def _with_placeholders(error: FieldError, stand_ins: Mapping[str, str]) -> FieldError:
@@ -285,7 +301,7 @@ def _check_trial_parameters(
 
 def _never_used(name: str, body: TemplateBody) -> str:
     message = f"${{trialParameters.{name}}} stands nowhere in the template"
-    text = msgspec.json.encode(body.tree).decode()
+    text = json.dumps(body.tree, ensure_ascii=False)
     near = re.search(rf"\$?[({{]+\s*trialParameters\.{re.escape(name)}\s*[)}}]+", text)
     if near is not None:
         return f"{message}; it has {near[0]}, which is left as it is"

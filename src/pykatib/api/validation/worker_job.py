@@ -24,6 +24,7 @@ def check_worker_job(
     primary_container_name: str,
     is_placeholder: Callable[[str], bool],
     holds_placeholder: Callable[[str], bool],
+    is_number_to_be: Callable[[str], bool],
 ) -> Iterator[FieldError]:
     """Everything about the object that a template describes."""
     for field in ("apiVersion", "kind"):
@@ -36,7 +37,9 @@ def check_worker_job(
             if metadata.get(field):
                 yield FieldError(f"{path}.metadata.{field}", "must be left out: each Trial sets its own")
     if tree.get("apiVersion") == JOB_API_VERSION and tree.get("kind") == names.JOB:
-        job, errors, unsound = walk_tree(tree, Job, path=path, is_placeholder=is_placeholder)
+        job, errors, unsound = walk_tree(
+            tree, Job, path=path, is_placeholder=is_placeholder, is_number_to_be=is_number_to_be
+        )
         yield from errors
         if job is not None:
             for error in _check_job(job, path, primary_container_name, holds_placeholder):

@@ -1,0 +1,302 @@
+"""Running Experiments in the foreground: the same for `run` and `resume`.
+
+The process owns the home folder while it works. What it was not asked to run and a killed process left unfinished is
+stopped first, so that a command runs what it names and nothing else. A signal sets a flag and wakes the loop; the first
+stops everything so that it can be resumed, the second ends at once.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import FrameType
+from typing import Protocol
+
+import click
+import msgspec
+
+from pykatib.api import names
+from pykatib.api.conditions import is_true
+from pykatib.api.errors import Conflict
+from pykatib.api.experiment import Experiment
+from pykatib.api.lifecycle import is_completed
+from pykatib.api.meta import Reference
+from pykatib.api.trial import Trial
+from pykatib.cli.main import FAILED, INTERRUPTED, SUCCEEDED
+from pykatib.cli.news import News, NewsDesk
+from pykatib.control.view import is_finished
+from pykatib.embedded.cleaning import FolderCleaner
+from pykatib.embedded.folders import HomeFolders
+from pykatib.embedded.home import Home, open_home
+from pykatib.embedded.mail import Mailman
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Presenter(Protocol):
+    """Shows what happens."""
+
+    def show(self, news: list[News], now: float) -> None:
+        """Tells news, in order."""
+        ...
+
+    def draw(self, now: float) -> None:
+        """Brings a picture up to date, if there is one."""
+        ...
+
+    def next_draw(self) -> float | None:
+        """When the picture is out of date."""
+        ...
+
+    def close(self) -> None:
+        """Leaves the terminal in order."""
+        ...
+
+
+def _experiment_of(trial: Trial) -> Reference:
+    meta = trial.metadata
+    return Reference(names.EXPERIMENT, meta.namespace, meta.labels.get(names.LABEL_EXPERIMENT, ""))
+
+
+class Silence:
+    """Shows nothing (`--quiet`)."""
+
+    def show(self, news: list[News], now: float) -> None:
+        """Says nothing."""
+
+    def draw(self, now: float) -> None:
+        """Draws nothing."""
+
+    def next_draw(self) -> float | None:
+        """Never."""
+        return None
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Screen:
+    """The periodic that brings news to a presenter. An output that nobody reads any more is a wish to stop."""
+
+    def __init__(self, desk: NewsDesk, presenter: Presenter, on_broken: Callable[[], None]) -> None:
+        self._desk = desk
+        self._presenter = presenter
+        self._on_broken = on_broken
+        self.is_broken = False
+
+    def tick(self, now: float) -> None:
+        if self.is_broken:
+            return
+        try:
+            self._presenter.show(self._desk.take(now), now)
+            due = self._presenter.next_draw()
+            if due is not None and due <= now:
+                self._presenter.draw(now)
+        except BrokenPipeError:
+            self.is_broken = True
+            self._on_broken()
+
+    def rest(self) -> None:
+        """Everything has been shown."""
+
+    def next_moment(self) -> float | None:
+        return None if self.is_broken else self._presenter.next_draw()
+
+
+class Hurry(BaseException):
+    """The second signal, while what the first one asked for is under way."""
+
+
+class Signals:
+    """Counts signals, wakes the loop, and lets the second one break into a wait that allows it."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.count = 0
+        self.may_break_in = False
+        self._wake = wake
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "Signals":
+        for number in _SIGNALS:
+            self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # it came from there
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.ask()
+        if self.count > 1 and self.may_break_in:
+            self.may_break_in = False
+            raise Hurry
+
+    def ask(self) -> None:
+        """As a signal does."""
+        self.count += 1
+        self._wake()
+
+
+class Foreground:
+    """An open home with its mail, its news and its folders looked after."""
+
+    desk: NewsDesk
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.plane = home.plane
+        self.door = home.plane.front_door
+        self.store = home.store
+        self.mailman = Mailman(home.store, home.plane, on_resume=self._resumed)
+        self.plane.add_periodic(self.mailman)
+        self.plane.on_close(FolderCleaner(home.store, home.folders).close)
+        self._asked_for: list[Reference] = []
+        self.is_closed = False
+
+    def start(self, *, but: Sequence[Reference] = ()) -> list[Experiment]:
+        """Starts the control plane; answers what an owner that was killed left unfinished, which is stopped now."""
+        left = self._set_aside(but)
+        self.plane.start()
+        self.desk = NewsDesk(self.store, self.plane.control_plane.view, self.plane.clock)
+        return left
+
+    def _set_aside(self, but: Sequence[Reference]) -> list[Experiment]:
+        found = [one for one in self.store.list(names.EXPERIMENT) if isinstance(one, Experiment)]
+        left = [one for one in found if one.reference not in but]
+        unfinished = [one for one in left if not is_completed(one) and not one.spec.suspend]
+        for experiment in unfinished:
+            self.door.suspend(experiment.metadata.namespace, experiment.metadata.name)
+        ended = {one.reference for one in left if is_completed(one)}
+        for trial in self.store.list(names.TRIAL):
+            if isinstance(trial, Trial) and not is_finished(trial) and _experiment_of(trial) in ended:
+                self._kill(trial)
+        return unfinished
+
+    def _kill(self, trial: Trial) -> None:
+        """Ends a Trial for good: its Experiment has ended already."""
+        spec = msgspec.structs.replace(trial.spec, stop=names.STOP_KILL)
+        with contextlib.suppress(Conflict):
+            self.store.update(msgspec.structs.replace(trial, spec=spec))
+
+    def follow(self, experiment: Experiment, *, resumed: bool = False) -> None:
+        """Runs it to its end, tells of it, and counts it for the exit status."""
+        self._asked_for.append(experiment.reference)
+        self.desk.follow(experiment, resumed=resumed)
+
+    def remove(self, references: Iterable[Reference]) -> None:
+        """Deletes Experiments that are there, and returns when they are gone."""
+        there = [one for one in references if self.store.find(one) is not None]
+        for reference in there:
+            self.door.delete(reference.namespace, reference.name)
+        self.plane.run(lambda: all(self.store.find(one) is None for one in there))
+
+    def results(self) -> list[Experiment]:
+        """What was asked for, as it stands; deleted Experiments are left out. May be called when all is closed."""
+        found = (self.store.find(reference) for reference in self._asked_for)
+        return [one for one in found if isinstance(one, Experiment)]
+
+    def _resumed(self, reference: Reference) -> None:
+        found = self.store.find(reference)
+        if isinstance(found, Experiment):
+            self.desk.follow(found, resumed=True)
+
+    def run(self, presenter: Presenter) -> int:
+        """Works until everything that is followed is over, or somebody has had enough; answers the exit status."""
+        hurried = False
+        with Signals(self.plane.waiter.wake) as signals:
+            screen = _Screen(self.desk, presenter, signals.ask)
+            self.plane.add_periodic(screen)
+            try:
+                self.plane.run(lambda: self._is_over(signals))
+                hurried = signals.count > 1
+                screen.tick(self.plane.clock.now())
+            finally:
+                with contextlib.suppress(BrokenPipeError):
+                    presenter.close()
+                self._close(signals)
+        if signals.count:
+            self._tell_how_to_resume(hurried=hurried or signals.count > 1)
+            return INTERRUPTED
+        return self._status()
+
+    def _close(self, signals: Signals) -> None:
+        self.is_closed = True
+        try:
+            signals.may_break_in = True
+            if signals.count > 1:
+                raise Hurry
+            self.plane.close()
+        except Hurry:
+            self.plane.close(now=True)
+        finally:
+            signals.may_break_in = False
+            self.desk.close()
+
+    def _is_over(self, signals: Signals) -> bool:
+        if signals.count:
+            self._stop_all()
+        return signals.count > 1 or all(self._is_settled(reference) for reference in self.desk.followed)
+
+    def _stop_all(self) -> None:
+        for reference in self.desk.followed:
+            found = self.store.find(reference)
+            if not isinstance(found, Experiment):
+                continue
+            if is_completed(found):
+                for trial in self.plane.control_plane.view(reference.namespace, reference.name).active_trials():
+                    if trial.spec.stop != names.STOP_KILL:
+                        self._kill(trial)
+            elif not found.spec.suspend:
+                with contextlib.suppress(Conflict):
+                    self.door.suspend(reference.namespace, reference.name)
+
+    def _is_settled(self, reference: Reference) -> bool:
+        found = self.store.find(reference)
+        if not isinstance(found, Experiment):
+            return True
+        view = self.plane.control_plane.view(reference.namespace, reference.name)
+        if is_completed(found):
+            return view.active_count == 0
+        if found.spec.suspend:
+            return is_true(found.status.conditions, names.SUSPENDED) and view.count(names.RUNNING) == 0
+        return False
+
+    def _status(self) -> int:
+        status = SUCCEEDED
+        for reference in self._asked_for:
+            found = self.store.find(reference)
+            if not isinstance(found, Experiment) or not is_completed(found):
+                return INTERRUPTED
+            if is_true(found.status.conditions, names.FAILED):
+                status = FAILED
+        return status
+
+    def _tell_how_to_resume(self, *, hurried: bool) -> None:
+        how = "Ended at once" if hurried else "Stopped"
+        for reference in self.desk.followed:
+            found = self.store.find(reference)
+            if isinstance(found, Experiment) and not is_completed(found):
+                where = "" if reference.namespace == "default" else f" -n {reference.namespace}"
+                with contextlib.suppress(BrokenPipeError):
+                    click.echo(f"{how}. To go on: katib resume {reference.name}{where}", err=True)
+
+
+@contextlib.contextmanager
+def foreground(folders: HomeFolders) -> Iterator[Foreground]:
+    """Opens a home to work in; closes it where the work does not come to `Foreground.run`.
+
+    Raises:
+        HomeLocked: another process owns it.
+        StorageFailed: it cannot be kept there, or what is there cannot be read.
+    """
+    if os.environ.get("KATIB_DEBUG", "") in ("", "0"):
+        # What goes wrong in the loop is told as an event; its traceback is for --debug.
+        logging.getLogger("pykatib").addHandler(logging.NullHandler())
+        logging.getLogger("pykatib").propagate = False
+    work = Foreground(open_home(folders.root))
+    try:
+        yield work
+    finally:
+        if not work.is_closed:
+            work.plane.close(now=True)

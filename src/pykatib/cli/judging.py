@@ -1,0 +1,54 @@
+"""Reading the files of a command line, or telling all that is wrong with them: for `run` and `validate`."""
+
+from collections.abc import Iterable
+
+import click
+
+from pykatib.api.errors import FieldError, InvalidInput
+from pykatib.cli.refusals import told_errors
+from pykatib.cli.settings import image_folders
+from pykatib.cli.sources import read_sources
+from pykatib.embedded.folders import HomeFolders
+from pykatib.embedded.overrides import Override, parse_overrides
+from pykatib.embedded.submission import Judge, Refusal, Submission
+from pykatib.workers.images import Images, parse_image_options
+
+
+def judged(
+    files: Iterable[str],
+    *,
+    folders: HomeFolders,
+    images: tuple[str, ...] = (),
+    settings: tuple[str, ...] = (),
+    namespace: str = "",
+    may_exist: bool = False,
+) -> Submission | None:
+    """What the files ask for; None, and all mistakes told on standard error, where there are any."""
+    refusals: list[Refusal] = []
+    option_errors: list[FieldError] = []
+    overrides: list[Override] = []
+    try:
+        overrides = parse_overrides(settings)
+    except InvalidInput as error:
+        option_errors.extend(error.errors)
+    mappings = {}
+    try:
+        mappings = image_folders(parse_image_options(images))
+        Images(mappings)
+    except InvalidInput as error:
+        option_errors.extend(error.errors)
+    if option_errors:
+        refusals.append(Refusal("", tuple(option_errors)))
+        mappings = {}
+    sources, unreadable = read_sources(list(files))
+    refusals.extend(unreadable)
+    submission = Submission()
+    if sources:
+        submission, found = Judge(folders).read(
+            sources, overrides=overrides, images=mappings, namespace=namespace, may_exist=may_exist
+        )
+        refusals.extend(found)
+    for refusal in refusals:
+        for line in told_errors(refusal.source, refusal.errors):
+            click.echo(line, err=True)
+    return None if refusals else submission

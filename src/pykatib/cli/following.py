@@ -30,7 +30,11 @@ from pykatib.embedded.cleaning import FolderCleaner
 from pykatib.embedded.folders import HomeFolders
 from pykatib.embedded.home import Home, open_home
 from pykatib.embedded.mail import Mailman
+from pykatib.embedded.submission import DEFAULT_NAMESPACE
+from pykatib.workers.attempts import last_attempt
+from pykatib.workers.logfile import last_lines
 
+_LAST_LINES = 10
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -158,8 +162,13 @@ class Foreground:
         """Starts the control plane; answers what an owner that was killed left unfinished, which is stopped now."""
         left = self._set_aside(but)
         self.plane.start()
-        self.desk = NewsDesk(self.store, self.plane.control_plane.view, self.plane.clock)
+        self.desk = NewsDesk(self.store, self.plane.control_plane.view, self.plane.clock, self._output_of)
         return left
+
+    def _output_of(self, trial: Trial) -> str:
+        meta = trial.metadata
+        attempt = last_attempt(self.home.folders.trial(meta.namespace, _experiment_of(trial).name, meta.name))
+        return last_lines(attempt.log, _LAST_LINES) if attempt is not None else ""
 
     def _set_aside(self, but: Sequence[Reference]) -> list[Experiment]:
         found = [one for one in self.store.list(names.EXPERIMENT) if isinstance(one, Experiment)]
@@ -215,10 +224,8 @@ class Foreground:
                 with contextlib.suppress(BrokenPipeError):
                     presenter.close()
                 self._close(signals)
-        if signals.count:
-            self._tell_how_to_resume(hurried=hurried or signals.count > 1)
-            return INTERRUPTED
-        return self._status()
+        self._tell_how_to_resume("Ended at once" if hurried or signals.count > 1 else "Stopped")
+        return INTERRUPTED if signals.count else self._status()
 
     def _close(self, signals: Signals) -> None:
         self.is_closed = True
@@ -272,12 +279,11 @@ class Foreground:
                 status = FAILED
         return status
 
-    def _tell_how_to_resume(self, *, hurried: bool) -> None:
-        how = "Ended at once" if hurried else "Stopped"
+    def _tell_how_to_resume(self, how: str) -> None:
         for reference in self.desk.followed:
             found = self.store.find(reference)
             if isinstance(found, Experiment) and not is_completed(found):
-                where = "" if reference.namespace == "default" else f" -n {reference.namespace}"
+                where = "" if reference.namespace == DEFAULT_NAMESPACE else f" -n {reference.namespace}"
                 with contextlib.suppress(BrokenPipeError):
                     click.echo(f"{how}. To go on: katib resume {reference.name}{where}", err=True)
 

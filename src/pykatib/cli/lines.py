@@ -36,23 +36,28 @@ def _trial_lines(news: TrialNews) -> Iterator[str]:
         counts = ", ".join(f"{kind} {count}" for kind, count in (trial.status.retry_counts or {}).items())
         yield f"{name}: {click.style('failed', fg='yellow')}, is run again ({counts})"
     else:
-        yield from _end_lines(trial, news.seconds, is_best=news.is_best)
+        yield from _end_lines(news)
 
 
-def _end_lines(trial: Trial, seconds: float, *, is_best: bool) -> Iterator[str]:
-    state = trial_state(trial)
-    took = f" after {words.duration(seconds)}"
-    value = _objective_words(trial)
+def _end_lines(news: TrialNews) -> Iterator[str]:
+    trial, state = news.trial, trial_state(news.trial)
+    name, took = trial.metadata.name, f" after {words.duration(news.seconds)}"
     if state in (names.SUCCEEDED, names.EARLY_STOPPED):
-        word = "succeeded" if state == names.SUCCEEDED else "stopped early"
-        mark = click.style("  * best so far", fg="green", bold=True) if is_best else ""
-        yield f"{trial.metadata.name}: {click.style(word, fg='green')}{took}: {value or 'no value'}{mark}"
+        word = click.style("succeeded" if state == names.SUCCEEDED else "stopped early", fg="green")
+        mark = click.style("  * best so far", fg="green", bold=True) if news.is_best else ""
+        yield f"{name}: {word}{took}: {_objective_words(trial) or 'no value'}{mark}"
         return
-    condition = find_condition(trial.status.conditions, state)
-    message = condition.message if condition is not None else ""
-    first, *more = message.splitlines() or [""]
-    word = click.style({names.METRICS_UNAVAILABLE: "no metrics", names.KILLED: "killed"}.get(state, "failed"), fg="red")
-    yield f"{trial.metadata.name}: {word}{took}: {first}"
+    if state == names.METRICS_UNAVAILABLE:
+        metric = trial.spec.objective.objective_metric_name if trial.spec.objective else ""
+        first = f"ended without the metric {metric}"
+        more = news.output.splitlines()
+        first += "; its last lines were:" if more else " and printed nothing"
+    else:
+        condition = find_condition(trial.status.conditions, state)
+        message = condition.message if condition is not None else ""
+        first, *more = message.removeprefix("Trial has failed. Job message: ").splitlines() or [""]
+    word = click.style("killed" if state == names.KILLED else "failed", fg="red")
+    yield f"{name}: {word}{took}: {first}"
     yield from (f"    {line}" for line in more)
 
 

@@ -56,7 +56,7 @@ def select(reader: SqliteReader, selection: Selection) -> list[KatibObject]:
 
 
 def _find(reader: SqliteReader, kind: str, name: str, namespace: str) -> KatibObject:
-    return find_one(reader, KINDS[kind], name, namespace)  # type: ignore[type-var]  # each of the three is one
+    return find_one(reader, KINDS[kind], name, namespace)
 
 
 def list_once(reader: SqliteReader, selection: Selection, output: str, *, all_namespaces: bool) -> None:

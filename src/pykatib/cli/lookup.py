@@ -16,9 +16,9 @@ from pykatib.cli.settings import home_folders
 from pykatib.store.reader import SqliteReader
 
 KatibObject = Experiment | Suggestion | Trial
-K = TypeVar("K", Experiment, Suggestion, Trial)
+K = TypeVar("K", bound=KatibObject)
 
-KINDS: dict[str, type[Experiment] | type[Suggestion] | type[Trial]] = {
+KINDS: dict[str, type[KatibObject]] = {
     names.EXPERIMENT: Experiment,
     names.SUGGESTION: Suggestion,
     names.TRIAL: Trial,

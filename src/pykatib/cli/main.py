@@ -88,12 +88,15 @@ def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> Non
 
 @click.group(cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show where in the program an error came from. (Also: KATIB_DEBUG=1)")
+@click.option("--home", metavar="DIR", help="The home folder for this command. (Also as an option of the command.)")
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version and exit."
 )
 @click.pass_context
-def katib(ctx: click.Context, debug: bool) -> None:
+def katib(ctx: click.Context, debug: bool, home: str | None) -> None:
     """The group itself has nothing to do."""
+    if home:
+        os.environ["KATIB_HOME"] = home
     if debug:
         os.environ["KATIB_DEBUG"] = "1"  # what the command starts shall see it too
 

@@ -23,6 +23,7 @@ class TrialNews(NamedTuple):
     trial: Trial
     is_best: bool = False
     seconds: float = 0.0  # since it was started here
+    output: str = ""  # its last lines, where it ended without metrics; a failure's message has them
 
 
 class ExperimentNews(NamedTuple):
@@ -50,10 +51,18 @@ class NewsDesk:
         store: where things happen.
         view: what is known of an Experiment's Trials; its keeper must have subscribed before this is made.
         clock: tells the time.
+        output_of: the last lines that a Trial has printed.
     """
 
-    def __init__(self, store: Store, view: Callable[[str, str], ExperimentView], clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        view: Callable[[str, str], ExperimentView],
+        clock: Clock,
+        output_of: Callable[[Trial], str],
+    ) -> None:
         self._store = store
+        self._output_of = output_of
         self._clock = clock
         self._view = view
         self.followed: dict[Reference, float] = {}
@@ -121,7 +130,8 @@ class NewsDesk:
                 is_best = best is not None and best.metadata.name == new.metadata.name
                 now = self._clock.now()
                 started_at = self._started_at.pop(new.reference, now)
-                self._news.append(TrialNews("ended", new, is_best, max(0.0, now - started_at)))
+                output = self._output_of(new) if after == names.METRICS_UNAVAILABLE else ""
+                self._news.append(TrialNews("ended", new, is_best, max(0.0, now - started_at), output))
         elif old.status.retry_counts != new.status.retry_counts:
             self._news.append(TrialNews("retried", new))
         elif after == names.RUNNING and before != names.RUNNING:

@@ -199,7 +199,7 @@ def test_limits_of_time_and_tries_are_the_jobs(tmp_path: Path) -> None:
 
 def test_what_a_job_does_not_say_is_left_open(tmp_path: Path) -> None:
     plan = planned(job(), tmp_path)
-    assert (plan.active_deadline_seconds, plan.backoff_limit, plan.grace_seconds) == (None, None, 30)
+    assert (plan.active_deadline_seconds, plan.backoff_limit, plan.grace_seconds) == (None, None, 5)
 
 
 def test_nulls_are_absent_fields(tmp_path: Path) -> None:

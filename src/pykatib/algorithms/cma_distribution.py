@@ -23,6 +23,7 @@ from pykatib.algorithms.space import Point, SearchSpace
 Sample: TypeAlias = CatCMAwM.Solution
 
 FINEST_STEPS = 256  # with more values than this a step is too fine to matter, and the number is treated as continuous
+_RESAMPLINGS = 100  # draws outside the bounds are replaced, so that none is wasted on their very edge
 
 
 class Encoding:
@@ -114,7 +115,12 @@ class SearchDistribution:
     def draw(self, seed: int) -> Sample:
         """The sample at a 32-bit seed."""
         self._optimizer.reseed_rng(seed)
-        return self._optimizer.ask()
+        sample = self._optimizer.ask()
+        for _ in range(_RESAMPLINGS):
+            if sample.x is None or bool(np.all((sample.x > 0.0) & (sample.x < 1.0))):
+                break
+            sample = self._optimizer.ask()
+        return sample
 
     def update(self, generation: Sequence[tuple[Sample, float | None]]) -> None:
         """Moves the distribution towards the better half; without a result (None) a Trial is among the worst."""

@@ -42,7 +42,10 @@ class ObjectMeta(Value, frozen=True):
     @property
     def controller(self) -> OwnerReference | None:
         """The owner that controls it, or None."""
-        return next((owner for owner in self.owner_references if owner.controller), None)
+        for owner in self.owner_references:  # asked at every change; a generator costs double
+            if owner.controller:
+                return owner
+        return None
 
     def is_controlled_by(self, uid: str) -> bool:
         """Whether the object of that uid controls it; one of the same name may be another."""

@@ -79,27 +79,31 @@ def _with_created(status: ExperimentStatus, now: float) -> ExperimentStatus:
 
 
 def _with_tallies(status: ExperimentStatus, view: ExperimentView) -> ExperimentStatus:
+    pending, running = view.active_names(PENDING), view.active_names(names.RUNNING)
+    succeeded, failed = view.finished_names(names.SUCCEEDED), view.finished_names(names.FAILED)
+    killed, early_stopped = view.finished_names(names.KILLED), view.finished_names(names.EARLY_STOPPED)
+    unavailable = view.finished_names(names.METRICS_UNAVAILABLE)
     return ExperimentStatus(
         start_time=status.start_time,
         completion_time=status.completion_time,
         last_reconcile_time=status.last_reconcile_time,
         conditions=status.conditions,
         current_optimal_trial=view.optimal_trial() or status.current_optimal_trial,
-        running_trial_list=view.active_names(names.RUNNING),
-        pending_trial_list=view.active_names(PENDING),
-        failed_trial_list=view.finished_names(names.FAILED),
-        succeeded_trial_list=view.finished_names(names.SUCCEEDED),
-        killed_trial_list=view.finished_names(names.KILLED),
-        early_stopped_trial_list=view.finished_names(names.EARLY_STOPPED),
-        metrics_unavailable_trial_list=view.finished_names(names.METRICS_UNAVAILABLE),
+        running_trial_list=running,
+        pending_trial_list=pending,
+        failed_trial_list=failed,
+        succeeded_trial_list=succeeded,
+        killed_trial_list=killed,
+        early_stopped_trial_list=early_stopped,
+        metrics_unavailable_trial_list=unavailable,
         trials=view.trial_count,
-        trials_succeeded=view.count(names.SUCCEEDED),
-        trials_failed=view.count(names.FAILED),
-        trials_killed=view.count(names.KILLED),
-        trials_pending=view.count(PENDING),
-        trials_running=view.count(names.RUNNING),
-        trials_early_stopped=view.count(names.EARLY_STOPPED),
-        trial_metrics_unavailable=view.count(names.METRICS_UNAVAILABLE),
+        trials_succeeded=len(succeeded),
+        trials_failed=len(failed),
+        trials_killed=len(killed),
+        trials_pending=len(pending),
+        trials_running=len(running),
+        trials_early_stopped=len(early_stopped),
+        trial_metrics_unavailable=len(unavailable),
         active_seconds=status.active_seconds,
         active_since=status.active_since,
     )

@@ -7,7 +7,6 @@ that had ended before are in the order of their creation. Which Trial is best do
 """
 
 from pykatib.api import names
-from pykatib.api.conditions import is_true
 from pykatib.api.experiment import OptimalTrial
 from pykatib.api.sequences import EMPTY_LOG, AppendLog
 from pykatib.api.suggestion import TrialAssignment
@@ -36,9 +35,9 @@ FINISHED_STATES = (
 
 def trial_state(trial: Trial) -> str:
     """The one state under which a Trial is counted."""
-    conditions = trial.status.conditions
+    held = {condition.type for condition in trial.status.conditions if condition.status == names.TRUE}
     for kind in _PRECEDENCE:
-        if is_true(conditions, kind):
+        if kind in held:
             return kind
     return PENDING
 
@@ -182,7 +181,7 @@ class ExperimentView:
     @property
     def finished_count(self) -> int:
         """Trials that have come to their end, whichever: the one definition of completed."""
-        return sum(len(log) for log in self._finished.values())
+        return len(self.history)
 
     def count(self, state: str) -> int:
         """How many Trials are in a state."""

@@ -50,7 +50,11 @@ class SearchProblem(msgspec.Struct, frozen=True):
 
     def values(self, texts: Mapping[str, str]) -> dict[str, Any]:
         """What the function gets: searched values by their types, given ones as they were given."""
-        return {**self.constants, **{name: self.dimensions[name].value_of(text) for name, text in texts.items()}}
+        dimensions = self.dimensions
+        found = self.constants.copy()
+        for name, text in texts.items():
+            found[name] = dimensions[name].value_of(text)
+        return found
 
 
 def check_objective(objective: Any) -> None:

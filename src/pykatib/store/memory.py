@@ -34,6 +34,7 @@ FOREGROUND_DELETION = "foregroundDeletion"
 _SUFFIX_LENGTH = 5
 
 _Objects: TypeAlias = dict[Reference, Object]
+_DATA_ONLY = (ConfigMap, Secret)  # kinds without spec and status; a union would be made anew at each look
 _NOTHING: _Objects = {}
 
 
@@ -126,7 +127,7 @@ class MemoryStore:
                     namespace=meta.namespace,
                     uid=uid,
                     resource_version=self._next_version(),
-                    generation=0 if isinstance(obj, ConfigMap | Secret) else 1,
+                    generation=0 if isinstance(obj, _DATA_ONLY) else 1,
                     creation_timestamp=rfc3339(self._clock()),
                     labels=meta.labels,
                     annotations=meta.annotations,
@@ -147,8 +148,8 @@ class MemoryStore:
         with self._lock:
             old = self._stored(obj)
             given, was = obj.metadata, old.metadata
-            spec_changed = not _same_spec(obj, old)
-            if not spec_changed and _same_metadata(given, was):
+            spec_changed = not same_spec(obj, old)
+            if not spec_changed and same_metadata(given, was):
                 return old
             meta = replace(
                 was,
@@ -160,7 +161,7 @@ class MemoryStore:
                 finalizers=given.finalizers,
             )
             new = replace(obj, metadata=meta)
-            if not isinstance(old, ConfigMap | Secret):
+            if not isinstance(old, _DATA_ONLY):
                 new = replace(new, status=old.status)
             self._put(old, new)
             self._tell()
@@ -168,11 +169,11 @@ class MemoryStore:
 
     def update_status(self, obj: O) -> O:
         """Writes the status alone. Raises NotFound, Conflict."""
-        if isinstance(obj, ConfigMap | Secret):
+        if isinstance(obj, _DATA_ONLY):
             raise NotSupported(f"a {obj.kind} has no status")
         with self._lock:
             old = self._stored(obj)
-            assert not isinstance(old, ConfigMap | Secret)
+            assert not isinstance(old, _DATA_ONLY)
             if obj.status is old.status or obj.status == old.status:
                 return old
             new = replace(old, metadata=replace(old.metadata, resource_version=self._next_version()), status=obj.status)
@@ -416,13 +417,13 @@ class MemoryStore:
             raise failure
 
 
-def _same_spec(new: Object, old: Object) -> bool:
-    if isinstance(new, ConfigMap | Secret) or isinstance(old, ConfigMap | Secret):
+def same_spec(new: Object, old: Object) -> bool:
+    if isinstance(new, _DATA_ONLY) or isinstance(old, _DATA_ONLY):
         return replace(new, metadata=old.metadata) == old
     return new.spec is old.spec or new.spec == old.spec
 
 
-def _same_metadata(given: ObjectMeta, was: ObjectMeta) -> bool:
+def same_metadata(given: ObjectMeta, was: ObjectMeta) -> bool:
     """Compares what a writer may change; the rest belongs to the store."""
     return given is was or (
         given.finalizers == was.finalizers

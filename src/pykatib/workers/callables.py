@@ -112,9 +112,8 @@ class CallableRunner:
         if isinstance(new, WorkerJob):
             if isinstance(old, WorkerJob):
                 return
-            status = bytes(new.status)
-            if status != jobstatus.WAITING:
-                if jobstatus.has_ended(status):
+            if new.status != jobstatus.WAITING:
+                if jobstatus.has_ended(bytes(new.status)):
                     return
                 # Begun in an earlier life of this home, and ended with it: it begins anew, and so does its time limit.
                 self._write_status(new, jobstatus.WAITING)

@@ -94,7 +94,12 @@ BACKOFF_LIMIT_EXCEEDED: Final = "BackoffLimitExceeded"
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
 WORKER_LOST: Final = "WorkerLost"  # pykatib's own: the machine or its supervisor went away under the job
 
+NOT_RUNNABLE_HERE: Final = "NotRunnableHere"  # pykatib's own: the Job asks for what this machine cannot do
+
 # Events
+RUNS_HERE: Final = "RunsHere"  # pykatib's own: what differs on this machine from the cluster
+METRICS: Final = "Metrics"  # pykatib's own: what was wrong with a job's metrics
+BACK_OFF: Final = "BackOff"  # pykatib's own: a Job's process has failed and another attempt follows
 RECONCILE_ERROR: Final = "ReconcileError"
 JOB_CREATED: Final = "JobCreated"
 JOB_DELETED: Final = "JobDeleted"

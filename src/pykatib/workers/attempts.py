@@ -1,27 +1,39 @@
-"""The folder of one attempt to run a Trial's worker job, and what is in it.
+"""The folder of one attempt to run a Trial's worker job, what is in it, and what earlier attempts left on record.
 
-<trial folder>/<n>/output.log      what the process printed
-                   exit.json       how it ended, written by the supervisor
-                   metrics.jsonl   what it pushed
+<trial folder>/<n>/output.log      what the processes printed
+                   exit.json       how they ended, written by the supervisor
+                   metrics.jsonl   what they pushed
+                   metrics/        what a collector reads, where no volume of the job holds it
                    volumes/        what was mounted; removed with the worker job
 """
 
 import os
 import shutil
 from pathlib import Path
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from pykatib.api.errors import StorageFailed
+from pykatib.workers.processes import ProcessExit, read_exits
 from pykatib.workers.volumes import PlannedFile
 
-LOG_NAME = "output.log"
+LOG_NAME: Final = "output.log"
+MAIN: Final = "main"
+"""The stage of the main process; `init-<n>` are those before it."""
+
+Outcome: TypeAlias = Literal["none", "ended", "lost"]
 
 
 class AttemptFolder(msgspec.Struct, frozen=True):
     """One attempt's folder."""
 
     path: Path
+
+    @property
+    def number(self) -> int:
+        """The attempt's number, from 1."""
+        return int(self.path.name)
 
     @property
     def log(self) -> Path:
@@ -45,33 +57,78 @@ class AttemptFolder(msgspec.Struct, frozen=True):
             StorageFailed: it cannot be written.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            for folder in folders:
-                folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path, *folders):
+                os.makedirs(folder, exist_ok=True)
             for file in files:
                 if file.keep and file.path.exists():
                     continue
-                file.path.parent.mkdir(parents=True, exist_ok=True)
+                os.makedirs(file.path.parent, exist_ok=True)
                 file.path.write_bytes(file.content)
                 file.path.chmod(file.mode)
         except OSError as error:
             raise StorageFailed(f"cannot prepare {self.path}: {error.strerror}: {error.filename}") from error
+
+    def log_bytes(self) -> int:
+        """How long the log is; 0 where there is none."""
+        try:
+            return self.log.stat().st_size
+        except OSError:
+            return 0
+
+    def has_volumes(self) -> bool:
+        """Whether something was mounted that is still there."""
+        return os.path.isdir(self.path / "volumes")
 
     def drop_volumes(self) -> None:
         """Removes what was mounted, as a cluster does when a pod goes."""
         shutil.rmtree(self.path / "volumes", ignore_errors=True)
 
 
-def attempt_numbers(trial_folder: Path) -> list[int]:
-    """The numbers of the attempts that a Trial's folder holds, in order."""
+def attempts_in(trial_folder: Path) -> list[AttemptFolder]:
+    """The attempts that a Trial's folder holds, in order."""
     try:
         entries = os.listdir(trial_folder)
     except FileNotFoundError:
         return []
-    return sorted(int(entry) for entry in entries if entry.isdigit())
+    return [AttemptFolder(trial_folder / str(number)) for number in sorted(map(int, filter(str.isdigit, entries)))]
 
 
-def last_attempt(trial_folder: Path) -> AttemptFolder | None:
-    """The folder of the last attempt, or None."""
-    numbers = attempt_numbers(trial_folder)
-    return AttemptFolder(trial_folder / str(numbers[-1])) if numbers else None
+class Past(msgspec.Struct, frozen=True):
+    """What a job's earlier life left: how it stands, its last attempt, how that ended, how often it failed before."""
+
+    outcome: Outcome = "none"
+    last: AttemptFolder | None = None
+    ended: ProcessExit | None = None
+    failure_count: int = 0
+
+    @property
+    def next_number(self) -> int:
+        """The number of the attempt to come."""
+        return self.last.number + 1 if self.last is not None else 1
+
+
+def past_of(trial_folder: Path, job_uid: str, *, was_started: bool) -> Past:
+    """How a job stands that is taken up: to be run ("none"), to be read only ("ended"), or lost.
+
+    A program that completed is never run again, not even by a later job of its Trial: one that was suspended may
+    complete in the moment before it is told to end.
+    """
+    attempts = attempts_in(trial_folder)
+    if not attempts:
+        return Past()
+    last = attempts[-1]
+    exits = read_exits(last.exit)
+    ended = next(reversed(exits.values()), None)
+    failure_count = sum(
+        _is_failure(one, job_uid) for attempt in attempts[:-1] for one in read_exits(attempt.exit).values()
+    )
+    if ended is None:
+        return Past("lost" if was_started else "none", last, None, failure_count)
+    has_completed = ended.exit_code == 0 and not ended.ended_by_supervisor and ended.process_id.endswith(f"/{MAIN}")
+    if has_completed or _is_failure(ended, job_uid):
+        return Past("ended", last, ended, failure_count)
+    return Past("none", last, None, failure_count)
+
+
+def _is_failure(ended: ProcessExit, job_uid: str) -> bool:
+    return ended.process_id.startswith(f"{job_uid}/") and ended.exit_code != 0 and not ended.ended_by_supervisor

@@ -2,8 +2,8 @@
 
 A job waits for free slots, runs its init processes in their order and then its main process, while its metrics are
 read; when that has ended, the rest of its metrics is kept and only then its status written. A failed process is tried
-again as `backoffLimit` says (none when it says nothing: here a person waits). A job that is deleted is ended, process
-group and all.
+again as `backoffLimit` says (not at all when it says nothing: here a person waits). A job that is deleted is ended,
+process group and all.
 
 Dying at any moment is fine. Processes are started by a supervisor that ends them when we are gone and records how each
 ended; on the next start, a job whose main process is on record as having ended by itself is only read, not run again;
@@ -11,7 +11,6 @@ one that was ended, or of which nothing is known, is run anew.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,74 +21,30 @@ from pykatib.api.errors import FieldError, InvalidInput, NotFound, StorageFailed
 from pykatib.api.experiment import Experiment
 from pykatib.api.meta import Reference
 from pykatib.api.objects import ConfigMap, Event, WorkerJob
-from pykatib.api.shared import MetricsCollectorSpec
 from pykatib.api.trial import Trial
 from pykatib.api.wire import decode
 from pykatib.runtime.clock import Clock
 from pykatib.store.contract import Change, ObservationStore, Store, Subscription
 from pykatib.workers import jobstatus
-from pykatib.workers.attempts import AttemptFolder, attempt_numbers, last_attempt
-from pykatib.workers.collectors.collector import Collector, check_collector, make_collector
-from pykatib.workers.logfile import LogBound, last_lines, seal_log
+from pykatib.workers.attempts import MAIN, AttemptFolder, past_of
+from pykatib.workers.job_metrics import JobMetrics, forget_what_is_read_again, metrics_environment
+from pykatib.workers.job_run import JobRun, described
+from pykatib.workers.logfile import LogBound, seal_log
 from pykatib.workers.places import Places
-from pykatib.workers.pod import PodPlan, ProcessPlan, Refused, plan_pod
-from pykatib.workers.processes import (
-    ProcessExit,
-    ProcessSpec,
-    ProcessStarted,
-    StartFailed,
-    SupervisorLost,
-    read_exit,
-)
-from pykatib.workers.slots import Slots
+from pykatib.workers.pod import PodPlan, Refused, plan_pod
+from pykatib.workers.processes import ProcessExit, ProcessSpec, ProcessStarted, StartFailed, SupervisorLost
+from pykatib.workers.slots import Request, Slots
 from pykatib.workers.strays import end_strays
 from pykatib.workers.supervision import Supervision
-from pykatib.workers.template_check import sample_plan
+from pykatib.workers.template_check import check_template
+from pykatib.workers.template_check import is_callable as is_callable  # where it was first looked for
 
 logger = logging.getLogger(__name__)
-
-POLL_SECONDS = 0.3
-"""How often a running job's metrics are read."""
-
-FIRST_BACKOFF_SECONDS = 1.0
-LONGEST_BACKOFF_SECONDS = 60.0
-LAST_LINE_COUNT = 20
-LAST_LINE_BYTES = 4096
-RUNS_HERE = "RunsHere"
-"""Reason of the events that say what differs here from the cluster."""
-
-
-class _Run:
-    """One job that is being run: its plan, its attempt, how far it is."""
-
-    def __init__(self, job: WorkerJob, trial: Trial) -> None:
-        self.job = job
-        self.trial = trial
-        self.plan: PodPlan | None = None
-        self.folder = AttemptFolder(Path())
-        self.collector: Collector | None = None
-        self.stages: deque[tuple[str, ProcessPlan]] = deque()
-        self.process_id = ""
-        self.started_at: float | None = None
-        self.failure_count = 0
-        self.next_poll: float | None = None
-        self.deadline: float | None = None
-        self.retry_at: float | None = None
-        self.is_late = False
-        self.is_unwanted = False
-
-    @property
-    def uid(self) -> str:
-        return self.job.metadata.uid
 
 
 class _Status(msgspec.Struct, rename="camel"):
     start_time: str | None = None
     conditions: list[dict[str, str]] = []
-
-
-class _Kind(msgspec.Struct):
-    kind: str = ""
 
 
 class JobRunner:
@@ -133,10 +88,10 @@ class JobRunner:
         self._watch, self._unwatch = watch, unwatch
         self._watched: int | None = None
         self._log_bound = log_bound or LogBound()
-        self._waiting: deque[_Run] = deque()
-        self._runs: dict[str, _Run] = {}  # by the job's uid: every job that is not over
-        self._by_process: dict[str, _Run] = {}
-        self._said: set[tuple[str, str]] = set()
+        self._runs: dict[str, JobRun] = {}  # by the job's uid: every job that is not over
+        self._waiting: dict[str, JobRun] = {}  # those that want slots, in order
+        self._by_process: dict[str, JobRun] = {}
+        self._said: set[tuple[str, FieldError]] = set()
         self._arrived: list[WorkerJob] = []
         self._subscription: Subscription | None = None
 
@@ -145,29 +100,23 @@ class JobRunner:
     def check(self, experiment: Experiment) -> Sequence[FieldError]:
         """Why Trials of this Experiment cannot run here."""
         template = experiment.spec.trial_template
-        if template is None or is_callable(template.trial_spec):
-            return ()
-        source = template.config_map
-        config_map = (
+        source = template.config_map if template is not None else None
+        found = (
             self._store.find(Reference(names.CONFIG_MAP, source.config_map_namespace, source.config_map_name))
             if source is not None
             else None
         )
         try:
-            plan = sample_plan(
-                experiment,
-                place=self._places.of(experiment),
-                config_map=config_map if isinstance(config_map, ConfigMap) else None,
-            )
+            place = self._places.of(experiment)
         except InvalidInput as error:
             return error.errors
-        collector = experiment.spec.metrics_collector_spec or MetricsCollectorSpec()
-        return (*check_collector(collector), *(plan.errors if isinstance(plan, Refused) else ()))
+        return check_template(experiment, place=place, config_map=found if isinstance(found, ConfigMap) else None)
 
     def start(self) -> None:
         """Ends what an earlier life left, and takes up its jobs."""
         end_strays(self._home_id)
         self._subscription = self._store.subscribe((names.JOB,), self._on_change)
+        self._take_up_arrivals()  # before a Trial's time is looked at: that of an earlier life does not count
 
     def advance(self) -> bool:
         """Takes in what processes have to tell, reads metrics that are due, starts what can be started."""
@@ -175,17 +124,14 @@ class JobRunner:
         did |= self._take_events()
         now = self._clock.now()
         for run in list(self._runs.values()):
-            did |= self._look_after(run, now)
+            moment = run.next_moment()
+            if moment is not None and moment <= now:
+                did |= self._look_after(run, now)
         return self._start_waiting() or did
 
     def next_moment(self) -> float | None:
         """The next reading of metrics, deadline or retry."""
-        moments = [
-            moment
-            for run in self._runs.values()
-            for moment in (run.next_poll, run.deadline, run.retry_at)
-            if moment is not None
-        ]
+        moments = [moment for run in self._runs.values() if (moment := run.next_moment()) is not None]
         return min(moments, default=None)
 
     def close(self, *, now: bool = False) -> None:
@@ -195,8 +141,7 @@ class JobRunner:
         self._unwatch_supervisor()
         self._supervision.close(now=now)
         for run in self._runs.values():
-            if run.collector is not None:
-                run.collector.close()
+            run.stop_reading()
 
     # Jobs come and go
 
@@ -206,45 +151,37 @@ class JobRunner:
             if not isinstance(old, WorkerJob):
                 self._arrived.append(new)
             elif new.metadata.deletion_timestamp is not None:
-                self._unwanted(new.metadata.uid)
+                self._on_unwanted(new.metadata.uid)
         elif isinstance(old, WorkerJob):
-            self._unwanted(old.metadata.uid)
+            self._on_unwanted(old.metadata.uid)
 
-    def _unwanted(self, uid: str) -> None:
+    def _on_unwanted(self, uid: str) -> None:
         run = self._runs.get(uid)
         if run is None:
             self._arrived = [job for job in self._arrived if job.metadata.uid != uid]
         elif not run.is_unwanted:
             run.is_unwanted = True
+            run.deadline = None
+            run.stop_reading()  # its Trial may run again, or be gone, before the process is
             if run.process_id:
                 self._supervision.end(run.process_id)
             else:
                 self._forget(run)
 
-    def _forget(self, run: _Run) -> None:
+    def _forget(self, run: JobRun) -> None:
         self._runs.pop(run.uid, None)
-        if run in self._waiting:
-            self._waiting.remove(run)
+        self._waiting.pop(run.uid, None)
         self._slots.release(run.uid)
-        if run.collector is not None:
-            run.collector.close()
-            run.collector = None
+        run.stop_reading()
 
     def _take_up_arrivals(self) -> bool:
         arrived, self._arrived = self._arrived, []
         for job in arrived:
-            if job.metadata.uid in self._runs or job.metadata.deletion_timestamp is not None:
-                continue
             status = decode(bytes(job.status), _Status)
-            if status.conditions:
-                continue  # over
             trial = self._trial_of(job)
-            if trial is None:
-                continue
-            run = _Run(job, trial)
-            self._runs[run.uid] = run
-            if not self._ended_before(run, was_started=status.start_time is not None):
-                self._waiting.append(run)
+            is_over = bool(status.conditions) or job.metadata.deletion_timestamp is not None
+            if not is_over and trial is not None and job.metadata.uid not in self._runs:
+                self._take_up(job, trial, was_started=status.start_time is not None)
         return bool(arrived)
 
     def _trial_of(self, job: WorkerJob) -> Trial | None:
@@ -255,130 +192,131 @@ class JobRunner:
                     return trial
         return None
 
-    def _folder_of(self, trial: Trial) -> Path:
-        experiment = trial.metadata.labels.get(names.LABEL_EXPERIMENT, "")
-        return self._trial_folder(trial.metadata.namespace, experiment, trial.metadata.name)
-
-    def _ended_before(self, run: _Run, *, was_started: bool) -> bool:
-        """Settles a job of an earlier life: True when its process ended by itself and there is nothing left to run."""
-        folder = last_attempt(self._folder_of(run.trial))
-        if folder is None:
-            return False
-        process_id = f"{run.uid}/{folder.path.name}/main"
-        ended = read_exit(folder.exit, process_id=process_id)
-        if ended is not None and not ended.ended_by_supervisor:
-            plan = self._plan(run, folder)
-            if plan is None:
-                return True
-            run.plan, run.folder, run.process_id = plan, folder, process_id
-            run.started_at = ended.started_at
-            self._open_collector(run)
-            self._on_exit(run, ended)
-            return True
-        if ended is None and was_started:
+    def _take_up(self, job: WorkerJob, trial: Trial, *, was_started: bool) -> None:
+        """Puts a job in the line, or settles it where an earlier life has run it already."""
+        meta = trial.metadata
+        folder = self._trial_folder(meta.namespace, meta.labels.get(names.LABEL_EXPERIMENT, ""), meta.name)
+        run = self._runs[job.metadata.uid] = JobRun(job, trial, folder)
+        past = past_of(folder, run.uid, was_started=was_started)
+        run.next_number = past.next_number
+        run.failure_count = past.failure_count
+        if past.outcome == "lost":
+            run.folder = past.last
             self._fail(run, names.WORKER_LOST, "this machine or its supervisor went away while the process ran")
-            return True
-        return False
+        elif past.outcome == "ended" and past.last is not None and past.ended is not None:
+            plan = self._plan(run, past.last)
+            if plan is not None:
+                run.set_attempt(past.last, plan)
+                run.started(past.ended.started_at)
+                forget_what_is_read_again(trial, past.last, self._observations, self._log_bound)
+                if past.ended.exit_code == 0 or past.ended.process_id.endswith(f"/{MAIN}"):
+                    self._open_metrics(run)
+                self._on_exit(run, past.ended)
+        else:
+            if was_started:
+                self._write_status(run, jobstatus.active(started_at=None))
+            self._waiting[run.uid] = run
 
     # Starting
 
-    def _plan(self, run: _Run, folder: AttemptFolder) -> PodPlan | None:
+    def _start_waiting(self) -> bool:
+        """Starts jobs in their order, as far as slots go.
+
+        One that must wait keeps later ones waiting, or a large one would never come to its turn; but whoever asks for
+        nothing takes nothing from it.
+        """
+        did = is_blocked = False
+        for run in list(self._waiting.values()):
+            plan = run.plan or self._prepare(run)
+            if plan is None:
+                did = True
+                continue
+            if is_blocked and plan.request != Request():
+                continue
+            assignment = self._slots.try_take(run.uid, plan.request)
+            if assignment is None:
+                is_blocked = True
+                continue
+            del self._waiting[run.uid]
+            did = True
+            self._begin(run, plan.with_gpus(assignment.gpu_ids) if assignment.gpu_ids else plan)
+        return did
+
+    def _prepare(self, run: JobRun) -> PodPlan | None:
+        folder = AttemptFolder(run.trial_folder / str(run.next_number))
+        plan = self._plan(run, folder)
+        if plan is not None:
+            run.set_attempt(folder, plan)
+        return plan
+
+    def _plan(self, run: JobRun, folder: AttemptFolder) -> PodPlan | None:
         """The plan of an attempt; None when there can be none, which fails the job."""
-        experiment = self._experiment_of(run.trial)
-        if experiment is None:
-            self._forget(run)
+        trial = run.trial.metadata
+        name = trial.labels.get(names.LABEL_EXPERIMENT, "")
+        experiment = self._store.find(Reference(names.EXPERIMENT, trial.namespace, name))
+        if not isinstance(experiment, Experiment):
+            self._forget(run)  # its Trial goes too
             return None
+        plan: PodPlan | Refused
         try:
-            plan = plan_pod(
-                run.trial,
-                place=self._places.of(experiment),
-                folder=folder.path,
-                attempt=int(folder.path.name) - 1,
-            )
+            place = self._places.of(experiment)
+            plan = plan_pod(run.trial, place=place, folder=folder.path, attempt=folder.number - 1)
         except InvalidInput as error:
             plan = Refused(error.errors)
         if isinstance(plan, Refused):
             reasons = "; ".join(str(error) for error in plan.errors)
-            self._fail(run, "NotRunnableHere", f"the Job cannot run on this machine: {reasons}")
+            self._fail(run, names.NOT_RUNNABLE_HERE, f"the Job cannot run on this machine: {reasons}")
             return None
         for warning in plan.warnings:
-            self._say(experiment, str(warning))
+            self._say(experiment, warning)
         return plan
 
-    def _experiment_of(self, trial: Trial) -> Experiment | None:
-        name = trial.metadata.labels.get(names.LABEL_EXPERIMENT, "")
-        found = self._store.find(Reference(names.EXPERIMENT, trial.metadata.namespace, name))
-        return found if isinstance(found, Experiment) else None
-
-    def _say(self, experiment: Experiment, text: str) -> None:
+    def _say(self, experiment: Experiment, warning: FieldError) -> None:
         """Tells something about an Experiment once."""
-        key = (experiment.metadata.uid, text)
+        key = (experiment.metadata.uid, warning)
         if key not in self._said:
             self._said.add(key)
-            about = experiment.reference
-            now = self._clock.now()
-            self._store.record(Event(about.kind, about.namespace, about.name, names.WARNING, RUNS_HERE, text, now))
+            self._warn(experiment.reference, names.RUNS_HERE, str(warning), self._clock.now())
 
-    def _start_waiting(self) -> bool:
-        """Starts jobs in their order, as far as slots go; a job that must wait keeps later ones waiting too."""
-        did = False
-        while self._waiting:
-            run = self._waiting[0]
-            if run.plan is None and not self._prepare(run):
-                if self._waiting and self._waiting[0] is run:
-                    self._waiting.popleft()
-                continue
-            assert run.plan is not None
-            assignment = self._slots.try_take(run.uid, run.plan.request)
-            if assignment is None:
-                break
-            self._waiting.popleft()
-            did = True
-            plan = run.plan.with_gpus(assignment.gpu_ids) if assignment.gpu_ids else run.plan
-            run.plan = plan
-            self._begin(run, plan)
-        return did
+    def _warn(self, about: Reference, reason: str, message: str, now: float) -> None:
+        self._store.record(Event(about.kind, about.namespace, about.name, names.WARNING, reason, message, now))
 
-    def _prepare(self, run: _Run) -> bool:
-        parent = self._folder_of(run.trial)
-        number = (attempt_numbers(parent) or [0])[-1] + 1
-        run.folder = AttemptFolder(parent / str(number))
-        run.plan = self._plan(run, run.folder)
-        return run.plan is not None
-
-    def _begin(self, run: _Run, plan: PodPlan) -> None:
-        run.folder.make(plan.folders, plan.files)
-        trial = run.trial.metadata
-        self._observations.delete(trial.namespace, trial.name)  # of an attempt that came to nothing
-        run.stages = deque((f"init-{index}", process) for index, process in enumerate(plan.init))
-        run.stages.append(("main", plan.main))
+    def _begin(self, run: JobRun, plan: PodPlan) -> None:
+        folder = run.folder
+        assert folder is not None
+        folder.make(plan.folders, plan.files)
+        run.plan = plan
+        if folder.number > 1:  # what an attempt that came to nothing has told
+            self._observations.delete(run.trial.metadata.namespace, run.trial.metadata.name)
+        run.queue_stages(plan)
         # What is about to happen is on record before it happens: a name that is used is never given again.
         self._store.flush()
         self._next_stage(run)
 
-    def _next_stage(self, run: _Run) -> None:
+    def _next_stage(self, run: JobRun) -> None:
         stage, process = run.stages.popleft()
-        assert run.plan is not None
-        run.process_id = f"{run.uid}/{run.folder.path.name}/{stage}"
-        self._by_process[run.process_id] = run
+        folder, plan = run.folder, run.plan
+        assert folder is not None
+        assert plan is not None
+        process_id = run.name_process(stage)
+        self._by_process[process_id] = run
         self._ensure_supervisor()
         self._supervision.spawn(
-            run.process_id,
+            process_id,
             ProcessSpec(
                 argv=process.argv,
                 cwd=process.cwd,
-                env={**process.env, names.ENV_METRICS_FILE: str(run.folder.pushed)},
-                log_path=run.folder.log,
-                exit_path=run.folder.exit,
-                grace_seconds=run.plan.grace_seconds,
+                env={**process.env, **metrics_environment(folder)},
+                log_path=folder.log,
+                exit_path=folder.exit,
+                grace_seconds=plan.grace_seconds,
             ),
         )
 
     def _ensure_supervisor(self) -> None:
         self._supervision.start()
         fileno = self._supervision.fileno()
-        if fileno != self._watched:
-            self._unwatch_supervisor()
+        if self._watched is None:
             self._watch(fileno)
             self._watched = fileno
 
@@ -387,16 +325,15 @@ class JobRunner:
             self._unwatch(self._watched)
             self._watched = None
 
-    def _open_collector(self, run: _Run) -> None:
-        objective = run.trial.spec.objective
+    def _open_metrics(self, run: JobRun) -> None:
+        assert run.folder is not None
         assert run.plan is not None
-        assert objective is not None, "validated"
-        run.collector = make_collector(
-            run.trial.spec.metrics_collector or MetricsCollectorSpec(),
-            metric_names=objective.metric_names,
-            log_path=run.folder.log,
+        run.metrics = JobMetrics(
+            run.trial,
+            run.folder,
             source_path=run.plan.collector_path,
-            push_path=run.folder.pushed,
+            store=self._store,
+            observations=self._observations,
             log_bound=self._log_bound,
         )
 
@@ -406,156 +343,118 @@ class JobRunner:
         events = self._supervision.poll()
         for event in events:
             if isinstance(event, SupervisorLost):
-                self._watched = None  # its descriptor is closed already
+                self._unwatch_supervisor()
                 for process_id in event.process_ids:
-                    run = self._by_process.pop(process_id, None)
-                    if run is not None:
-                        self._on_lost(run, event.message)
-                continue
-            if isinstance(event, ProcessStarted):
-                run = self._by_process.get(event.process_id)
-                if run is not None:
-                    self._on_started(run, event)
-                continue
-            run = self._by_process.pop(event.process_id, None)
-            if run is None:
-                continue
-            if isinstance(event, StartFailed):
-                self._on_start_failed(run, event)
+                    self._on_lost(self._by_process.pop(process_id), event.message)
+            elif isinstance(event, ProcessStarted):
+                self._on_started(self._by_process[event.process_id], event)
+            elif isinstance(event, StartFailed):
+                self._on_start_failed(self._by_process.pop(event.process_id), event)
             else:
-                self._on_exit(run, event)
+                self._on_exit(self._by_process.pop(event.process_id), event)
         return bool(events)
 
-    def _on_started(self, run: _Run, event: ProcessStarted) -> None:
+    def _on_started(self, run: JobRun, event: ProcessStarted) -> None:
+        if run.is_unwanted:
+            return
         if run.started_at is None:
-            run.started_at = event.started_at
-            limit = run.plan.active_deadline_seconds if run.plan is not None else None
-            run.deadline = None if limit is None else event.started_at + limit
-            self._write_status(run, jobstatus.active(started_at=run.started_at))
-        if run.process_id.endswith("/main") and run.collector is None:
-            self._open_collector(run)
-            run.next_poll = self._clock.now() + POLL_SECONDS
+            run.started(event.started_at)
+            self._write_status(run, jobstatus.active(started_at=event.started_at))
+        if not run.stages:
+            self._open_metrics(run)
 
-    def _look_after(self, run: _Run, now: float) -> bool:
-        did = False
-        if run.next_poll is not None and run.next_poll <= now:
-            did = self._read_metrics(run, now)
-        if run.deadline is not None and run.deadline <= now and not run.is_late:
+    def _look_after(self, run: JobRun, now: float) -> bool:
+        """Does what is due for a job; True when something was done."""
+        if run.ended is not None:
+            self._conclude(run, run.ended)
+            return True
+        if run.deadline is not None and run.deadline <= now:
             run.is_late = True
             run.deadline = None
-            if run.process_id in self._by_process:
+            if run.process_id:
                 self._supervision.end(run.process_id)
             else:
                 self._on_late(run)
-            did = True
+            return True
         if run.retry_at is not None and run.retry_at <= now:
             run.retry_at = None
-            run.plan = None
-            self._waiting.append(run)
-            did = True
-        return did
-
-    def _read_metrics(self, run: _Run, now: float) -> bool:
-        collector = run.collector
-        if collector is None:
-            run.next_poll = None
-            return False
-        logs = collector.poll(now)
-        if logs:
-            trial = run.trial.metadata
-            self._observations.report(trial.namespace, trial.name, logs)
-        run.next_poll = now + (POLL_SECONDS if collector.caught_up else 0.0)
-        return bool(logs)
+            self._waiting[run.uid] = run
+            return True
+        return run.metrics is not None and run.metrics.read(now)
 
     # Ending
 
-    def _on_exit(self, run: _Run, event: ProcessExit) -> None:
+    def _on_exit(self, run: JobRun, event: ProcessExit) -> None:
+        run.process_id = ""
+        has_completed = event.exit_code == 0 and not event.ended_by_supervisor
         if run.is_unwanted:
-            self._cleared(run)
-            return
-        if run.stages and event.exit_code == 0 and not run.is_late:
+            self._on_cleared(run, has_completed=has_completed and not run.stages)
+        elif run.stages and has_completed:
             self._next_stage(run)
-            return
-        problems = self._finish_metrics(run, event.ended_at)
-        stage = run.process_id.rpartition("/")[2]
-        run.process_id = ""
-        if run.is_late:
-            self._on_late(run)
-        elif event.exit_code == 0:
-            assert run.started_at is not None
-            trial = run.trial.reference
-            for problem in problems:
-                self._store.record(
-                    Event(trial.kind, trial.namespace, trial.name, names.WARNING, "Metrics", problem, event.ended_at)
-                )
-            self._end(run, jobstatus.complete(started_at=run.started_at, ended_at=event.ended_at))
-        elif event.ended_by_supervisor:
-            self._retry(run, 0.0)  # ended by nobody's wish: the supervisor was told to leave
         else:
-            what = "the process" if stage == "main" else f"the init process {stage.removeprefix('init-')}"
-            self._on_failure(run, f"{what} {event.describe()}")
+            self._conclude(run, event)
 
-    def _on_start_failed(self, run: _Run, event: StartFailed) -> None:
+    def _conclude(self, run: JobRun, event: ProcessExit) -> None:
+        """Settles a job whose process has ended, once all its metrics are read; a long log takes several calls."""
+        now = self._clock.now()
+        problems: tuple[str, ...] = ()
+        if run.metrics is not None:
+            run.metrics.read(now)
+            if not run.metrics.caught_up:
+                run.ended = event
+                return
+            problems = run.metrics.finish(now)
+            run.stop_reading()
+        if event.exit_code == 0 and not event.ended_by_supervisor:
+            assert run.started_at is not None
+            for problem in problems:
+                self._warn(run.trial.reference, names.METRICS, problem, event.ended_at)
+            self._end(run, jobstatus.complete(started_at=run.started_at, ended_at=event.ended_at))
+        elif run.is_late:
+            self._on_late(run)
+        elif event.ended_by_supervisor:
+            self._fail(run, names.WORKER_LOST, "the supervisor of worker processes was told to end")
+        else:
+            self._on_failure(run, described(event))
+
+    def _on_start_failed(self, run: JobRun, event: StartFailed) -> None:
         run.process_id = ""
         if run.is_unwanted:
-            self._cleared(run)
+            self._on_cleared(run)
         else:
             self._on_failure(run, event.message)
 
-    def _on_lost(self, run: _Run, message: str) -> None:
+    def _on_lost(self, run: JobRun, message: str) -> None:
         run.process_id = ""
         if run.is_unwanted:
-            self._cleared(run)
+            self._on_cleared(run)
         else:
-            self._finish_metrics(run, self._clock.now())
             self._fail(run, names.WORKER_LOST, message)
 
-    def _on_failure(self, run: _Run, what: str) -> None:
-        run.failure_count += 1
-        limit = run.plan.backoff_limit if run.plan is not None else None
-        if run.failure_count <= (limit or 0):
-            delay = min(FIRST_BACKOFF_SECONDS * 2 ** (run.failure_count - 1), LONGEST_BACKOFF_SECONDS)
-            trial = run.trial.reference
-            text = f"{what}; attempt {run.failure_count + 1} of {(limit or 0) + 1} follows in {delay:g} s"
-            now = self._clock.now()
-            self._store.record(Event(trial.kind, trial.namespace, trial.name, names.WARNING, "BackOff", text, now))
-            self._retry(run, delay)
+    def _on_failure(self, run: JobRun, what: str) -> None:
+        delay = run.backoff()
+        if delay is None:
+            self._fail(run, names.BACKOFF_LIMIT_EXCEEDED, run.told(what, or_else=" and printed nothing"))
             return
-        lines = last_lines(run.folder.log, LAST_LINE_COUNT, max_bytes=LAST_LINE_BYTES)
-        message = f"{what}; its last lines were:\n{lines}" if lines else f"{what} and printed nothing"
-        self._fail(run, names.BACKOFF_LIMIT_EXCEEDED, message)
-
-    def _retry(self, run: _Run, delay: float) -> None:
+        now = self._clock.now()
+        text = f"{what}; attempt {run.failure_count + 1} follows in {delay:g} s"
+        self._warn(run.trial.reference, names.BACK_OFF, text, now)
         self._slots.release(run.uid)
-        run.next_poll = None
-        run.retry_at = self._clock.now() + delay
+        self._drop_volumes(run)
+        run.plan = None
+        run.retry_at = now + delay
 
-    def _on_late(self, run: _Run) -> None:
-        limit = run.plan.active_deadline_seconds if run.plan is not None else None
-        lines = last_lines(run.folder.log, LAST_LINE_COUNT, max_bytes=LAST_LINE_BYTES)
-        message = f"Job was active longer than its limit of {limit} s"
-        self._fail(run, names.DEADLINE_EXCEEDED, f"{message}; its last lines were:\n{lines}" if lines else message)
+    def _on_late(self, run: JobRun) -> None:
+        message = f"Job was active longer than its limit of {run.limit_seconds} s"
+        self._fail(run, names.DEADLINE_EXCEEDED, run.told(message))
 
-    def _finish_metrics(self, run: _Run, now: float) -> tuple[str, ...]:
-        """Keeps what is left of a job's metrics, and says what was wrong with them."""
-        run.next_poll = None
-        if run.collector is None:
-            if run.plan is None or run.stages:
-                return ()
-            self._open_collector(run)  # so short that its start and its end were heard together
-        collector, run.collector = run.collector, None
-        assert collector is not None
-        trial = run.trial.metadata
-        for logs in collector.finish(now):
-            self._observations.report(trial.namespace, trial.name, logs)
-        return collector.problems
-
-    def _cleared(self, run: _Run) -> None:
-        """The processes of a job that nobody wants are gone."""
+    def _on_cleared(self, run: JobRun, *, has_completed: bool = False) -> None:
+        """The processes of a job that nobody wants are gone; what one that completed wrote is still wanted."""
         self._forget(run)
-        run.folder.drop_volumes()
+        if not has_completed:
+            self._drop_volumes(run)
 
-    def _fail(self, run: _Run, reason: str, message: str) -> None:
+    def _fail(self, run: JobRun, reason: str, message: str) -> None:
         status = jobstatus.failed(
             reason=reason,
             message=message,
@@ -565,27 +464,34 @@ class JobRunner:
         )
         self._end(run, status)
 
-    def _end(self, run: _Run, status: msgspec.Raw) -> None:
+    def _end(self, run: JobRun, status: msgspec.Raw) -> None:
         self._forget(run)
-        if run.folder.path != Path():
-            try:
-                seal_log(run.folder.log, self._log_bound)
-            except StorageFailed as error:
-                logger.warning("%s", error)
-            if not run.trial.spec.retain_run:
-                run.folder.drop_volumes()
         self._write_status(run, status)
+        if run.folder is not None:
+            self._tidy(run.folder, keeps_volumes=run.trial.spec.retain_run)
 
-    def _write_status(self, run: _Run, status: msgspec.Raw) -> None:
+    def _tidy(self, folder: AttemptFolder, *, keeps_volumes: bool) -> None:
+        """Removes what is kept no longer than the job."""
+        drops_volumes = not keeps_volumes and folder.has_volumes()
+        is_long = folder.log_bytes() > self._log_bound.head_bytes + self._log_bound.tail_bytes
+        if not drops_volumes and not is_long:
+            return
+        self._store.flush()  # as long as the job's end is not on record, it may be read again
+        if drops_volumes:
+            folder.drop_volumes()
+        try:
+            seal_log(folder.log, self._log_bound)
+        except StorageFailed as error:
+            logger.warning("%s", error)
+
+    def _drop_volumes(self, run: JobRun) -> None:
+        if run.folder is not None and not run.trial.spec.retain_run:
+            run.folder.drop_volumes()
+
+    def _write_status(self, run: JobRun, status: msgspec.Raw) -> None:
         current = self._store.find(run.job.reference)
         if isinstance(current, WorkerJob) and current.metadata.uid == run.uid:
             try:
                 self._store.update_status(msgspec.structs.replace(current, status=status))
             except NotFound:
                 pass
-
-
-def is_callable(trial_spec: msgspec.Raw) -> bool:
-    """True for a template that runs a Python function."""
-
-    return bool(bytes(trial_spec)) and decode(bytes(trial_spec), _Kind).kind == names.CALLABLE_JOB

@@ -9,7 +9,6 @@ import msgspec
 from pykatib.api import names
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment
-from pykatib.api.meta import ObjectMeta
 from pykatib.workers.environment import Lookup
 from pykatib.workers.images import Images, programs_folder
 from pykatib.workers.pod import Place
@@ -40,9 +39,7 @@ class Places:
         Raises:
             InvalidInput: a folder that stands for an image is not there.
         """
-        return self._of(experiment.metadata)
-
-    def _of(self, metadata: ObjectMeta) -> Place:
+        metadata = experiment.metadata
         folder = metadata.annotations.get(names.ANNOTATION_FOLDER) or os.getcwd()
         mapped = metadata.annotations.get(names.ANNOTATION_IMAGES) or "{}"
         place = self._known.get((folder, mapped))

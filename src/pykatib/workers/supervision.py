@@ -38,9 +38,10 @@ from pykatib.workers.strays import kill_marked
 class _Running:
     """What the client knows of a process that has not been reported as ended."""
 
-    def __init__(self, marker: str, exit_path: Path) -> None:
+    def __init__(self, marker: str, exit_path: Path, grace_seconds: float) -> None:
         self.marker = marker
         self.exit_path = exit_path
+        self.grace_seconds = grace_seconds
         self.started: ProcessStarted | None = None
 
 
@@ -128,7 +129,9 @@ class Supervision:
         self._count += 1
         marker = f"{self._life}-{self._count}"
         request = encode_spawn(process_id, marker, spec)
-        self._running[process_id] = _Running(marker, spec.exit_path)
+        self._running[process_id] = _Running(
+            marker, spec.exit_path, self._grace_seconds if spec.grace_seconds is None else spec.grace_seconds
+        )
         self._send(channel, request)
 
     def end(self, process_id: str, *, now: bool = False) -> None:
@@ -181,7 +184,9 @@ class Supervision:
         events = self.poll()
         try:
             self.end_all(now=now)
-            deadline = time.monotonic() + (0.0 if now else self._grace_seconds) + 2 * supervisor.LAST_PATIENCE_SECONDS
+            graces = (running.grace_seconds for running in self._running.values())
+            grace = 0.0 if now else max(graces, default=self._grace_seconds)
+            deadline = time.monotonic() + grace + 2 * supervisor.LAST_PATIENCE_SECONDS
             while self._channel is not None:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0 and self._program is not None:

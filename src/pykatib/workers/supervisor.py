@@ -8,13 +8,15 @@ seconds>` with a socket as its standard input, on which requests and events pass
 It promises that
 - an exit is in the process's exit file before it is told to the client;
 - when a process ends, so does what it left behind: its process group, and descendants that made groups of their own;
-- when the client goes away, everything gets SIGTERM, after the grace SIGKILL; the exits are recorded; then it leaves.
+- when the client goes away, everything gets SIGTERM, after the grace SIGKILL; the exits are recorded; then it leaves;
+- when it is killed itself, so are the processes (Linux): none completes while nobody is there to record it.
 
 One thread, no polling: it sleeps in select() until a request, a child's death, the client's end or a grace's.
 """
 
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -29,6 +31,7 @@ from typing import Any
 MARKER_PREFIX = b"PYKATIB_WORKER="
 LINUX = sys.platform == "linux"
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # ru_maxrss counts bytes there, KiB elsewhere
+TIE_FD = 199  # what a worker holds open, see `Tie`: a number that programs do not come to by themselves
 LAST_PATIENCE_SECONDS = 10.0  # after SIGKILL, for processes that hang in the kernel, before leaving without them
 
 
@@ -75,6 +78,7 @@ class Supervisor:
         self.devnull = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.exit_file = ("", -1)  # the last one written to, and its descriptor
         self.oom_counter = OomCounter()
+        self.tie = Tie()
         self.children_file = _open_or_none(f"/proc/self/task/{os.getpid()}/children")
         self.wake_fd, wake_write = os.pipe()
         os.set_blocking(self.wake_fd, False)
@@ -173,8 +177,7 @@ class Supervisor:
                 case "spawn":
                     if open_ and not self.closing:
                         self.spawn(request)
-                    else:
-                        self.tell_failed(request["id"], CannotStart("everything is being ended"))
+                    # else the client takes it for lost when we have left
                 case "end":
                     pid = self.pids.get(request["id"])
                     if pid is not None:
@@ -232,10 +235,11 @@ class Supervisor:
             os.chdir(cwd)
         except (OSError, ValueError) as error:
             raise CannotStart(f"cannot enter the working folder {cwd!r}: {_reason(error)}") from error
-        log = -1
+        log = tie = -1
         program = ""
         try:
             log = _open_log(request["log"])
+            tie = self.tie.open()
             program = _find_program(argv, env)
             pid = os.posix_spawn(
                 program,
@@ -245,16 +249,19 @@ class Supervisor:
                     (os.POSIX_SPAWN_DUP2, self.devnull, 0),
                     (os.POSIX_SPAWN_DUP2, log, 1),
                     (os.POSIX_SPAWN_DUP2, log, 2),
+                    *([(os.POSIX_SPAWN_DUP2, tie, TIE_FD)] if tie >= 0 else []),
                 ],
                 setsid=True,
                 setsigmask=[],
                 setsigdef=self.reset,
             )
+            self.tie.bind(tie, pid)
         except (OSError, ValueError) as error:
             raise _cannot_run(program, argv, env, error) from error
         finally:
-            if log >= 0:
-                os.close(log)
+            for fd in (log, tie):
+                if fd >= 0:
+                    os.close(fd)
             os.chdir("/")
         self.limit(pid, request["limits"])
         return pid
@@ -412,6 +419,38 @@ class Supervisor:
         except (OSError, UnicodeDecodeError):
             return None
         return worker.marker if worker is not None else None
+
+
+class Tie:
+    """Has the kernel send SIGKILL to the group of each worker when we die, however we die.
+
+    A worker holds one end of a pipe open, we hold the other; when ours is closed, the kernel signals the "owner" of
+    theirs. (PR_SET_PDEATHSIG would have to be asked for between fork and exec, where posix_spawn lets nobody in, and
+    would reach the first process alone.) Where it cannot be had, workers live on and the next life ends them.
+    """
+
+    def __init__(self) -> None:
+        self.pipe = ""
+        if LINUX and resource.getrlimit(resource.RLIMIT_NOFILE)[0] > TIE_FD:
+            read, _ = os.pipe()  # the other end closes with us
+            self.pipe = f"/proc/self/fd/{read}"
+
+    def open(self) -> int:
+        """A descriptor for one worker, which is an opening of its own and so has an owner of its own; -1 for none."""
+        try:
+            return os.open(self.pipe, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if self.pipe else -1
+        except OSError:
+            return -1
+
+    def bind(self, fd: int, group: int) -> None:
+        """Makes a worker's process group the owner."""
+        if fd >= 0:
+            try:
+                fcntl.fcntl(fd, fcntl.F_SETOWN, -group)
+                fcntl.fcntl(fd, getattr(fcntl, "F_SETSIG", 10), signal.SIGKILL)
+                fcntl.fcntl(fd, fcntl.F_SETFL, os.O_RDONLY | os.O_NONBLOCK | os.O_ASYNC)
+            except OSError:
+                pass  # it has ended already
 
 
 class OomCounter:

@@ -6,13 +6,21 @@ from typing import Final
 
 import msgspec
 
+from pykatib.api import names
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment, ParameterSpec
 from pykatib.api.objects import ConfigMap
-from pykatib.api.shared import ParameterAssignment
+from pykatib.api.shared import MetricsCollectorSpec, ParameterAssignment
 from pykatib.api.suggestion import TrialAssignment
+from pykatib.api.wire import decode
 from pykatib.control.blueprint import Blueprint
+from pykatib.workers.collectors.collector import check_collector
 from pykatib.workers.pod import Place, PodPlan, Refused, plan_pod
+
+
+class _Kind(msgspec.Struct):
+    kind: str = ""
+
 
 _SAMPLE_FOLDER: Final = Path("/sample-trial")  # nothing is written there; plans only name it
 
@@ -48,6 +56,22 @@ def check_job(
     """Why the Trials of an Experiment cannot run here; nothing where they can."""
     plan = sample_plan(experiment, place=place, config_map=config_map, extra_mounts=extra_mounts)
     return plan.errors if isinstance(plan, Refused) else ()
+
+
+def check_template(
+    experiment: Experiment, *, place: Place, config_map: ConfigMap | None = None
+) -> tuple[FieldError, ...]:
+    """Why an Experiment cannot run here as processes: its Job, or the collector of its metrics."""
+    template = experiment.spec.trial_template
+    if template is None or is_callable(template.trial_spec):
+        return ()
+    job_errors = check_job(experiment, place=place, config_map=config_map)
+    return (*job_errors, *check_collector(experiment.spec.metrics_collector_spec or MetricsCollectorSpec()))
+
+
+def is_callable(trial_spec: msgspec.Raw) -> bool:
+    """True for a template that runs a Python function."""
+    return bool(bytes(trial_spec)) and decode(bytes(trial_spec), _Kind).kind == names.CALLABLE_JOB
 
 
 def _sample_assignment(experiment: Experiment) -> TrialAssignment:

@@ -1,0 +1,109 @@
+"""One job that is being run: what is known of it, how far it is. The runner decides; this is what it decides on."""
+
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+from pykatib.api.objects import WorkerJob
+from pykatib.api.trial import Trial
+from pykatib.workers.attempts import MAIN, AttemptFolder
+from pykatib.workers.job_metrics import JobMetrics
+from pykatib.workers.logfile import last_lines
+from pykatib.workers.pod import PodPlan, ProcessPlan
+from pykatib.workers.processes import ProcessExit
+
+FIRST_BACKOFF_SECONDS: Final = 1.0
+LONGEST_BACKOFF_SECONDS: Final = 60.0
+_LAST_LINE_COUNT: Final = 20
+_LAST_LINE_BYTES: Final = 4096
+
+
+class JobRun:
+    """A job that is not over. Its attempts follow each other; each runs its stages one after another."""
+
+    def __init__(self, job: WorkerJob, trial: Trial, trial_folder: Path) -> None:
+        self.job = job
+        self.trial = trial
+        self.trial_folder = trial_folder
+        self.next_number = 1
+        self.failure_count = 0
+
+        self.plan: PodPlan | None = None  # of the attempt that waits or runs
+        self.folder: AttemptFolder | None = None
+        self.stages: deque[tuple[str, ProcessPlan]] = deque()  # to come
+        self.process_id = ""  # of the process that was asked for and has not been heard to end
+        self.metrics: JobMetrics | None = None  # of a main process that has been started
+        self.ended: ProcessExit | None = None  # its exit, while metrics are left to be read
+
+        self.started_at: float | None = None
+        self.limit_seconds: int | None = None
+        self.deadline: float | None = None
+        self.retry_at: float | None = None
+        self.is_late = False
+        self.is_unwanted = False
+
+    @property
+    def uid(self) -> str:
+        """The job's uid."""
+        return self.job.metadata.uid
+
+    def set_attempt(self, folder: AttemptFolder, plan: PodPlan) -> None:
+        """The attempt that waits, runs, or is read again."""
+        self.folder, self.plan = folder, plan
+        self.next_number = folder.number + 1
+
+    def queue_stages(self, plan: PodPlan) -> None:
+        """The processes of the attempt, in order."""
+        self.stages = deque((f"init-{index}", process) for index, process in enumerate(plan.init))
+        self.stages.append((MAIN, plan.main))
+
+    def name_process(self, stage: str) -> str:
+        """The id of a stage's process: one that no other process ever had or will have."""
+        assert self.folder is not None
+        self.process_id = f"{self.uid}/{self.folder.number}/{stage}"
+        return self.process_id
+
+    def started(self, moment: float) -> None:
+        """Its first process was started: time runs from now on, through all attempts."""
+        self.started_at = moment
+        self.limit_seconds = self.plan.active_deadline_seconds if self.plan is not None else None
+        self.deadline = None if self.limit_seconds is None else moment + self.limit_seconds
+
+    def next_moment(self) -> float | None:
+        """When it wants a look though nothing is heard of it."""
+        if self.ended is not None:
+            return 0.0
+        moments = [self.deadline, self.retry_at, self.metrics.next_read if self.metrics is not None else None]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def backoff(self) -> float | None:
+        """Counts a failure; seconds until the next attempt, None where that was the last.
+
+        Without `backoffLimit` there is one attempt: on a cluster the default of six hides most mistakes for minutes,
+        and here a person waits.
+        """
+        self.failure_count += 1
+        limit = (self.plan.backoff_limit if self.plan is not None else None) or 0
+        if self.failure_count > limit:
+            return None
+        seconds: float = min(FIRST_BACKOFF_SECONDS * 2 ** (self.failure_count - 1), LONGEST_BACKOFF_SECONDS)
+        return seconds
+
+    def told(self, what: str, *, or_else: str = "") -> str:
+        """A sentence about its end, and the last lines that it printed."""
+        lines = last_lines(self.folder.log, _LAST_LINE_COUNT, max_bytes=_LAST_LINE_BYTES) if self.folder else ""
+        return f"{what}; its last lines were:\n{lines}" if lines else what + or_else
+
+    def stop_reading(self) -> None:
+        """Reads no more metrics."""
+        if self.metrics is not None:
+            self.metrics.close()
+            self.metrics = None
+        self.ended = None
+
+
+def described(ended: ProcessExit) -> str:
+    """Which process has ended, and how."""
+    stage = ended.process_id.rpartition("/")[2]
+    who = "the process" if stage == MAIN else f"the init process {stage.removeprefix('init-')}"
+    return f"{who} {ended.describe()}"

@@ -261,6 +261,19 @@ def test_the_limit_counts_from_the_start_of_the_job_and_is_never_short() -> None
     assert "delete Job e-0" in told(late)
 
 
+def test_a_retained_job_that_is_late_does_not_run_on() -> None:
+    of = job(status={"active": 1, "startTime": NOW_TEXT})
+    given = trial(limit=10, state=names.RUNNING, retain=True)
+    late = plan_trial(given, job_view(of=of), NOW + 11)
+    assert "delete Job e-0" in told(late)
+    # Dying before the deletion: the next look finds it running.
+    assert told(plan_trial(after(given, late), job_view(of=of), NOW + 12))[0] == "delete Job e-0"
+
+
+def test_a_retained_job_of_an_early_stopped_trial_ends_by_itself() -> None:
+    assert plan_trial(trial(state=names.EARLY_STOPPED, retain=True), job_view(), NOW) is NOTHING
+
+
 @pytest.mark.parametrize(
     ("limit", "status"), [pytest.param(10, {}, id="not begun"), pytest.param(None, {"startTime": NOW_TEXT}, id="none")]
 )

@@ -24,7 +24,7 @@ from pykatib.api.wire import decode
 from pykatib.control.observation import has_objective
 from pykatib.control.plan import NOTHING, Action, Create, Delete, ForgetObservations, Plan, Tell, Update, UpdateStatus
 from pykatib.control.verdict import Verdict
-from pykatib.control.view import is_finished
+from pykatib.control.view import is_finished, trial_state
 
 ANNOTATION_ATTEMPT = "pykatib.dev/attempt"
 
@@ -66,9 +66,9 @@ def plan_trial(trial: Trial, view: JobView | None, now: float) -> Plan:
     if view is not None and not view.job.metadata.is_controlled_by(trial.metadata.uid):
         return NOTHING if is_finished(trial) else _plan_foreign(trial, view)
     if is_finished(trial):
-        if view is not None and not trial.spec.retain_run:
-            return Plan(_delete_job(trial, view))
-        return NOTHING
+        if view is None or (trial.spec.retain_run and not _runs_on(trial, view)):
+            return NOTHING
+        return Plan(_delete_job(trial, view))
     if view is not None and attempt_of(view.job) < _attempts(trial.status):
         return _again(view)
     if view is not None and view.verdict.state == "succeeded":  # what has been done is not thrown away by any stop
@@ -76,7 +76,7 @@ def plan_trial(trial: Trial, view: JobView | None, now: float) -> Plan:
     if trial.spec.stop == names.STOP_KILL:
         return _plan_killed(trial, view, now)
     if view is not None and view.verdict.state == "failed":
-        return _plan_failed(trial, view, now)
+        return _plan_failed(trial, view, now, retain=trial.spec.retain_run)
     if trial.spec.stop == names.STOP_SUSPEND:
         return _plan_suspended(trial, view, now)
     if view is None:
@@ -90,6 +90,14 @@ def attempt_of(job: WorkerJob) -> int:
     """Which attempt of its Trial a worker job is, from 0."""
     text = job.metadata.annotations.get(ANNOTATION_ATTEMPT, "0")
     return int(text) if text.isdecimal() else 0
+
+
+def _runs_on(trial: Trial, view: JobView) -> bool:
+    """Whether the job of an ended Trial would run on for ever: what is retained is a job that has ended.
+
+    The job of an early-stopped Trial is about to end by itself.
+    """
+    return view.verdict.state == "running" and trial_state(trial) != names.EARLY_STOPPED
 
 
 def _plan_foreign(trial: Trial, view: JobView) -> Plan:
@@ -184,7 +192,7 @@ def _plan_running(trial: Trial, view: JobView, now: float) -> Plan:
     if left == 0.0:
         limit = trial.spec.active_deadline_seconds
         late = Verdict("failed", names.DEADLINE_EXCEEDED, f"Trial was active longer than its limit of {limit} s")
-        return _plan_failed(trial, msgspec.structs.replace(view, verdict=late), now)
+        return _plan_failed(trial, msgspec.structs.replace(view, verdict=late), now, retain=False)
     conditions = _running(_created(trial, now), now)
     if conditions is trial.status.conditions:
         return Plan((), left)
@@ -217,10 +225,12 @@ def _plan_succeeded(trial: Trial, view: JobView, now: float) -> Plan:
         message = "Metrics are not available"
         text = f"Metrics are not available for Job {name}"
         event = Tell(trial.reference, names.WARNING, names.METRICS_UNAVAILABLE, text)
-    return _plan_end(trial, view, kind, reason, message, event, now)
+    return _plan_end(trial, view, kind, reason, message, event, now, retain=trial.spec.retain_run)
 
 
-def _plan_end(trial: Trial, view: JobView, kind: str, reason: str, message: str, event: Tell, now: float) -> Plan:
+def _plan_end(
+    trial: Trial, view: JobView, kind: str, reason: str, message: str, event: Tell, now: float, *, retain: bool
+) -> Plan:
     reason, message = with_job_words(reason, message, view.verdict)
     conditions = set_terminal(_created(trial, now), kind, reason=reason, message=message, now=now)
     status = _with_status(
@@ -230,7 +240,7 @@ def _plan_end(trial: Trial, view: JobView, kind: str, reason: str, message: str,
         observation=view.observation,
         start_time=trial.status.start_time or rfc3339(now),
     )
-    deletion = () if trial.spec.retain_run else _delete_job(trial, view)
+    deletion = () if retain else _delete_job(trial, view)
     return Plan((status, event, *deletion))
 
 
@@ -257,7 +267,7 @@ def _retries_left(trial: Trial, kind: str) -> bool:
     return limit is None or used < limit
 
 
-def _plan_failed(trial: Trial, view: JobView, now: float) -> Plan:
+def _plan_failed(trial: Trial, view: JobView, now: float, *, retain: bool) -> Plan:
     kind = failure_class(view.verdict)
     name = trial.metadata.name
     words = " ".join(word for word in (view.verdict.message, view.verdict.reason) if word)
@@ -282,7 +292,8 @@ def _plan_failed(trial: Trial, view: JobView, now: float) -> Plan:
             0.0,
         )
     plain = msgspec.structs.replace(view, observation=None)  # a failed Trial has no observation, as in Katib
-    return _plan_end(trial, plain, names.FAILED, names.TRIAL_FAILED, "Trial has failed", event, now)
+    kind, reason, message = names.FAILED, names.TRIAL_FAILED, "Trial has failed"
+    return _plan_end(trial, plain, kind, reason, message, event, now, retain=retain)
 
 
 def _plan_suspended(trial: Trial, view: JobView | None, now: float) -> Plan:

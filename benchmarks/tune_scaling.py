@@ -11,6 +11,8 @@ import argparse
 
 from measuring import machine, median, print_table, run_once
 
+CLOCKS = {"wall": "wall", "cpu": "CPU"}
+
 
 def main() -> None:
     """Measures and prints."""
@@ -29,7 +31,7 @@ def main() -> None:
             short = run_once("tune_once.py", store, str(few))
             long = run_once("tune_once.py", store, str(many))
             sample = {"fixed": fixed["cpu"] * 1e3}
-            for clock in ("wall", "cpu"):
+            for clock in CLOCKS:
                 sample |= {
                     f"{clock}_few": short[clock] / few * 1e6,
                     f"{clock}_many": long[clock] / many * 1e6,
@@ -38,13 +40,13 @@ def main() -> None:
             samples.append(sample)
         lines += [
             [
-                f"{store}, {clock} time",
+                f"{store}, {CLOCKS[clock]} time",
                 f"{median(samples, f'{clock}_few'):,.0f}",
                 f"{median(samples, f'{clock}_many'):,.0f}",
                 f"{median(samples, f'{clock}_ratio'):.2f}",
                 f"{median(samples, 'fixed'):,.0f}",
             ]
-            for clock in ("wall", "cpu")
+            for clock in CLOCKS
         ]
     print_table(("", f"µs each of {few:,}", f"µs each of {many:,}", "ratio", "fixed, CPU ms"), lines)
 

@@ -1,0 +1,28 @@
+"""Every benchmark runs, with tiny counts and without peers. What they measure is no business of a test."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+# Arguments with which each script is done soon, and a word that stands beside its figures.
+TINY = {
+    "cli_startup.py": (("--rounds", "1"), "katib --help"),
+    "spawn_rate.py": (("--count", "4"), "supervised"),
+    "store_writes.py": (("20",), "µs a trial"),
+    "tune_memory.py": (("--trials", "20", "--rounds", "1"), "sqlite"),
+    "tune_scaling.py": (("--trials", "10", "--times", "2", "--rounds", "1"), "sqlite, CPU time"),
+    "tune_throughput.py": (("--trials", "20", "--rounds", "1"), "Optuna was left out"),
+}
+
+
+@pytest.mark.parametrize("script", TINY)
+def test_a_benchmark_runs_and_prints_figures(script: str, tmp_path: Path) -> None:
+    arguments, word = TINY[script]
+    command = [sys.executable, "-W", "error", str(BENCHMARKS / script), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert word in done.stdout

@@ -1,7 +1,6 @@
 """Objects described in lines, in the manner of `kubectl describe`."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 from pykatib.api import names
 from pykatib.api.experiment import Experiment, FeasibleSpace
@@ -11,12 +10,11 @@ from pykatib.api.trial import Trial
 from pykatib.cli import words
 from pykatib.cli.endings import plan_words
 from pykatib.cli.lookup import KatibObject
+from pykatib.cli.outputs import attempts_of, last_output
 from pykatib.cli.results import best_of, metrics_of, tally_words
 from pykatib.control.view import trial_state
 from pykatib.embedded.folders import HomeFolders
 from pykatib.store.reader import SqliteReader
-from pykatib.workers.attempts import attempt_numbers, last_attempt
-from pykatib.workers.logfile import last_lines
 
 _WIDTH = 14
 _LOG_LINES = 20
@@ -115,23 +113,16 @@ def _trial(found: Trial, reader: SqliteReader, folders: HomeFolders) -> Iterator
         if latest:
             yield "Metrics so far:"
             yield from _indented(f"{log.name} = {log.value}" for log in latest.values())
-    log = last_attempt(_folder(found, folders))
-    if log is not None:
-        yield _field("Output", str(log.log))
-
-
-def _folder(trial: Trial, folders: HomeFolders) -> Path:
-    meta = trial.metadata
-    return folders.trial(meta.namespace, meta.labels.get(names.LABEL_EXPERIMENT, ""), meta.name)
+    attempts = attempts_of(folders, found)
+    if attempts:
+        yield _field("Output", str(attempts[-1].log))
 
 
 def _output(found: Trial, folders: HomeFolders) -> Iterator[str]:
     if trial_state(found) not in (names.FAILED, names.METRICS_UNAVAILABLE):
         return
-    folder = _folder(found, folders)
-    attempt = last_attempt(folder)
-    lines = last_lines(attempt.log, _LOG_LINES) if attempt is not None else ""
-    count = len(attempt_numbers(folder))
+    lines = last_output(folders, found, _LOG_LINES)
+    count = len(attempts_of(folders, found))
     yield "Last lines of its output" + (f" (attempt {count} of {count}):" if count > 1 else ":")
     yield from _indented(lines.splitlines() or ["(it printed nothing)"])
 

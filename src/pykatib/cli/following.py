@@ -18,21 +18,20 @@ import msgspec
 
 from pykatib.api import names
 from pykatib.api.conditions import is_true
-from pykatib.api.errors import Conflict
+from pykatib.api.errors import Conflict, StorageFailed
 from pykatib.api.experiment import Experiment
 from pykatib.api.lifecycle import is_completed
 from pykatib.api.meta import Reference
 from pykatib.api.trial import Trial
 from pykatib.cli.main import FAILED, INTERRUPTED, SUCCEEDED
 from pykatib.cli.news import News, NewsDesk
+from pykatib.cli.outputs import last_output
 from pykatib.control.view import is_finished
 from pykatib.embedded.cleaning import FolderCleaner
 from pykatib.embedded.folders import HomeFolders
 from pykatib.embedded.home import Home, open_home
 from pykatib.embedded.mail import Mailman
 from pykatib.embedded.submission import DEFAULT_NAMESPACE
-from pykatib.workers.attempts import last_attempt
-from pykatib.workers.logfile import last_lines
 
 _LAST_LINES = 10
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -166,9 +165,7 @@ class Foreground:
         return left
 
     def _output_of(self, trial: Trial) -> str:
-        meta = trial.metadata
-        attempt = last_attempt(self.home.folders.trial(meta.namespace, _experiment_of(trial).name, meta.name))
-        return last_lines(attempt.log, _LAST_LINES) if attempt is not None else ""
+        return last_output(self.home.folders, trial, _LAST_LINES)
 
     def _set_aside(self, but: Sequence[Reference]) -> list[Experiment]:
         found = [one for one in self.store.list(names.EXPERIMENT) if isinstance(one, Experiment)]
@@ -230,6 +227,8 @@ class Foreground:
     def _close(self, signals: Signals) -> None:
         self.is_closed = True
         try:
+            with contextlib.suppress(StorageFailed):  # closing says so again
+                self.store.flush()  # others shall see where things stand while processes take their time to end
             signals.may_break_in = True
             if signals.count > 1:
                 raise Hurry

@@ -7,16 +7,14 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from pykatib.api import names
 from pykatib.api.errors import NotFound
 from pykatib.api.trial import Trial
-from pykatib.cli import words
 from pykatib.cli.lookup import find_one
+from pykatib.cli.outputs import attempts_of
 from pykatib.control.view import is_finished, trial_state
 from pykatib.embedded.folders import HomeFolders
 from pykatib.store.lock import holder_of
 from pykatib.store.reader import SqliteReader
-from pykatib.workers.attempts import AttemptFolder, attempt_numbers
 from pykatib.workers.logfile import LogTail, printable
 from pykatib.workers.logfile import follow as follow_file
 
@@ -35,35 +33,30 @@ def print_log(
 ) -> None:
     """Prints a Trial's output. Raises NotFound where there is none."""
     trial = find_one(reader, Trial, name, namespace)
-    meta = trial.metadata
-    parent = folders.trial(meta.namespace, meta.labels.get(names.LABEL_EXPERIMENT, ""), meta.name)
 
     def is_over() -> bool:
         now = reader.find(trial.reference)
         return not isinstance(now, Trial) or is_finished(now) or holder_of(folders.database) is None
 
-    while follow and not attempt_numbers(parent) and not is_over():
+    while follow and not attempts_of(folders, trial) and not is_over():
         time.sleep(_WAIT_SECONDS)
-    numbers = attempt_numbers(parent)
-    if attempt_number is not None and attempt_number not in numbers:
-        there = ", ".join(map(str, numbers)) or "none yet"
+    attempts = {one.number: one for one in attempts_of(folders, trial)}
+    if attempt_number is not None and attempt_number not in attempts:
+        there = ", ".join(map(str, attempts)) or "none yet"
         raise NotFound(f"Trial {name} has no attempt {attempt_number}; attempts: {there}")
-    if not numbers:
+    if not attempts:
         raise NotFound(f"Trial {name} is {trial_state(trial).lower()} and has printed nothing here")
-    number = attempt_number or numbers[-1]
-    if attempt_number is None and len(numbers) > 1:
-        click.echo(
-            f"This is attempt {number} of {words.count(len(numbers), 'attempt')}; --attempt shows others.", err=True
-        )
-    path = AttemptFolder(parent / str(number)).log
+    number = attempt_number or max(attempts)
+    if attempt_number is None and len(attempts) > 1:
+        click.echo(f"This is attempt {number}, the last; --attempt shows others.", err=True)
     if follow and attempt_number is None:
 
         def has_ended() -> bool:
-            return attempt_numbers(parent)[-1:] != [number] or is_over()
+            return attempts_of(folders, trial)[-1:] != [attempts[number]] or is_over()
 
-        _print(follow_file(path, stop=has_ended), tail=None)
+        _print(follow_file(attempts[number].log, stop=has_ended), tail=None)
         return
-    with LogTail(path) as log:
+    with LogTail(attempts[number].log) as log:
         _print((line for lines in log.drain() for line in lines), tail=tail)
 
 

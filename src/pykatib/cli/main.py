@@ -45,6 +45,10 @@ Exit status: 0 succeeded; 1 failed, or not found; 2 the input was refused; 130 s
 SIGTERM, `katib stop` or `katib delete`)."""
 
 
+class OutputClosed(Exception):  # noqa: N818 - it is no error: `katib get trials | head` has seen enough
+    """Whoever read the output has gone away."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are used."""
 
@@ -71,6 +75,15 @@ class LazyGroup(click.Group):
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(COMMANDS)}."
             ctx.fail(f"No such command {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """As click does, but a reader that has gone away is for `main` to judge."""
+        try:
+            result: object = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise OutputClosed from error
+        return result
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands with their lines, without importing them."""
@@ -105,7 +118,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; answers the exit status."""
     try:
         status = katib.main(args=arguments, prog_name="katib", standalone_mode=False)
-        sys.stdout.flush()
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.Abort:
@@ -116,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `katib get trials | head`: whoever read has seen enough
+    except OutputClosed:
         _close_output()
         return SUCCEEDED
     except Exception as error:

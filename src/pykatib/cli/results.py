@@ -13,7 +13,7 @@ from pykatib.cli.endings import end_words
 from pykatib.control.observation import number_of, value_text
 from pykatib.control.view import trial_state
 from pykatib.embedded.folders import HomeFolders
-from pykatib.workers.attempts import last_attempt
+from pykatib.workers.attempts import attempts_in
 
 
 def metrics_of(observation: Observation | None, objective: ObjectiveSpec | None) -> dict[str, str]:
@@ -88,9 +88,9 @@ def result_lines(experiment: Experiment, folders: HomeFolders) -> list[str]:
     lines += [f"    {name} = {text}" for name, text in metrics_of(best.observation, experiment.spec.objective).items()]
     lines.append("  with")
     lines += [f"    {one.name} = {one.value}" for one in best.parameter_assignments]
-    log = last_attempt(folders.trial(meta.namespace, meta.name, best.best_trial_name))
-    if log is not None:
-        lines.append(f"  its output  {log.log}")
+    attempts = attempts_in(folders.trial(meta.namespace, meta.name, best.best_trial_name))
+    if attempts:
+        lines.append(f"  its output  {attempts[-1].log}")
     return lines
 
 

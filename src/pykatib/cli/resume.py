@@ -1,5 +1,6 @@
 """`katib resume`: takes an Experiment up again, here or in the process that owns the home folder."""
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
@@ -67,8 +68,6 @@ def follow_to_end(work: "Foreground", *, output: str | None, quiet: bool) -> int
 
     from pykatib.cli.following import Presenter, Silence
     from pykatib.cli.lines import Lines
-    from pykatib.cli.results import result_lines
-    from pykatib.cli.shapes import print_objects
 
     stream = sys.stdout if output is None else sys.stderr
     presenter: Presenter
@@ -81,6 +80,16 @@ def follow_to_end(work: "Foreground", *, output: str | None, quiet: bool) -> int
     else:
         presenter = Lines(lambda line: click.echo(line, file=stream))
     status = work.run(presenter)
+    with contextlib.suppress(BrokenPipeError):  # nobody reads any more; what happened is as it is
+        _print_results(work, output)
+        sys.stdout.flush()
+    return status
+
+
+def _print_results(work: "Foreground", output: str | None) -> None:
+    from pykatib.cli.results import result_lines
+    from pykatib.cli.shapes import print_objects
+
     experiments = work.results()
     if output is not None:
         print_objects(experiments, output, as_list=len(experiments) != 1)
@@ -88,4 +97,3 @@ def follow_to_end(work: "Foreground", *, output: str | None, quiet: bool) -> int
         for experiment in experiments:
             for line in result_lines(experiment, work.home.folders):
                 click.echo(line)
-    return status

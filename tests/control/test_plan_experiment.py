@@ -400,6 +400,21 @@ def test_nothing_else_restarts_one(
     assert plan(edited, suggestion(of, 1), trials, NOW + 50).actions == ()
 
 
+def test_a_trial_deleted_after_the_end_is_counted_off_and_not_run_again() -> None:
+    of = running(max_trial_count=2)
+    trials = trials_of(of, [S, S], value="1")
+    done = ended(of, trials)
+    seen = plan(done, suggestion(of, 2), trials[:1], NOW + 50)
+    assert status_in(seen).trials == 1
+    counted = after(done, seen)
+    assert plan(counted, suggestion(of, 2), trials[:1], NOW + 60).actions == ()
+    raised = msgspec.structs.replace(counted, spec=msgspec.structs.replace(counted.spec, max_trial_count=3))
+    assert [word for word in told(plan(raised, suggestion(of, 3), trials[:1], NOW + 70)) if "create" in word] == [
+        "create Trial e-1",
+        "create Trial e-2",
+    ]
+
+
 def test_restarting_stays_and_a_second_restart_does_not_touch_it() -> None:
     of = running(max_trial_count=1)
     for count in (1, 2):

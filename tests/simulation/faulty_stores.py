@@ -18,7 +18,6 @@ from pykatib.control.view import is_finished
 from pykatib.store.contract import Change, Handler, O, Propagation, Store, Subscription
 from pykatib.store.sqlite import SqliteStore
 
-
 T = TypeVar("T")
 
 
@@ -91,9 +90,7 @@ class FaultyStore:
         return self._faults.around(lambda: self.inner.update_status(obj), may_conflict=True)
 
     def delete(self, reference: Reference, *, uid: str = "", propagation: Propagation = "Background") -> None:
-        self._faults.around(
-            lambda: self.inner.delete(reference, uid=uid, propagation=propagation), may_conflict=False
-        )
+        self._faults.around(lambda: self.inner.delete(reference, uid=uid, propagation=propagation), may_conflict=False)
 
     def subscribe(self, kinds: Iterable[str] | None, handler: Handler) -> Subscription:
         return self.inner.subscribe(kinds, handler)

@@ -135,7 +135,7 @@ class World:
         self.completions: dict[str, int] = {}
         self.ends: dict[str, str] = {}
         self._flushed: tuple[dict[str, int], dict[str, str]] = ({}, {})
-        self.meddled: set[str] = set()  # names of Experiments whose Trials or jobs a person has deleted
+        self.meddled: set[str] = set()  # names of Experiments whose Trials a person has stopped or deleted
         self.store: MemoryStore = self._opened()
         self.observations: ObservationStore = (
             self.store.observations if isinstance(self.store, MortalSqliteStore) else MemoryObservationStore()
@@ -149,7 +149,8 @@ class World:
         return f"uid-{self._uid_count}"
 
     def _opened(self) -> MemoryStore:
-        return opened(self._path, self.clock.now, self._uid) if self.kind == "sqlite" else MemoryStore(self.clock.now, self._uid)
+        now = self.clock.now
+        return opened(self._path, now, self._uid) if self.kind == "sqlite" else MemoryStore(now, self._uid)
 
     def _begin(self) -> None:
         """A new process takes up what the store holds."""
@@ -173,7 +174,8 @@ class World:
         self.faults.crash_after = None
         if isinstance(self.store, MortalSqliteStore):
             self.store.die()
-            self.completions, self.ends = ({**record} for record in self._flushed)
+            completions, ends = self._flushed
+            self.completions, self.ends = {**completions}, {**ends}
             self.store = self._opened()
             assert isinstance(self.store, MortalSqliteStore)
             self.observations = self.store.observations
@@ -192,8 +194,8 @@ class World:
 
     # Algorithms
 
-    def _create_algorithm(self, of: Experiment, *, seed: int) -> tuple[SearchSpace, Algorithm]:
-        space, algorithm = registry.create(of, seed=seed)
+    def _create_algorithm(self, experiment: Experiment, *, seed: int) -> tuple[SearchSpace, Algorithm]:
+        space, algorithm = registry.create(experiment, seed=seed)
         return space, _FailingAlgorithm(algorithm, self)
 
     def algorithm_fails(self) -> bool:
@@ -251,7 +253,7 @@ class World:
         what: Sequence[Callable[[], object]] = (
             lambda: self.door.edit(meta.namespace, meta.name, parallel_trial_count=rng.randint(1, 4)),
             lambda: self.door.edit(meta.namespace, meta.name, max_trial_count=(spec.max_trial_count or 0) + 2),
-            lambda: self.door.suspend(meta.namespace, meta.name),
+            lambda: self._suspend(meta.namespace, meta.name),
             lambda: self.door.resume(meta.namespace, meta.name),
             lambda: self.door.resume(meta.namespace, meta.name),
             lambda: self._delete(rng.choice(trials), meta.name) if trials else None,
@@ -270,6 +272,10 @@ class World:
         if isinstance(obj, WorkerJob) and owner is not None:
             self.completions.pop(owner.uid, None)
         self.store.delete(obj.reference)
+
+    def _suspend(self, namespace: str, name: str) -> None:
+        self.meddled.add(name)
+        self.door.suspend(namespace, name)
 
     def _make_anew(self, of: Experiment) -> None:
         """The Experiment is deleted, and another of its name takes its place at once."""
@@ -292,12 +298,11 @@ class World:
         for _ in range(2_000):
             self.rest()
             self.check()
-            if all(is_over(self.store, of) for of in experiments_in(self.store)) and not self.runner.processes:
-                break
+            is_all_over = all(is_over(self.store, of) for of in experiments_in(self.store))
+            if is_all_over and not self.runner.processes and self.plane.next_moment() is None:
+                return
             self._wait()
-        else:
-            raise AssertionError("an Experiment does not come to its end")
-        self.rest()
+        raise AssertionError("an Experiment does not come to its end")
 
     def rest(self) -> None:
         """Works until nothing is to be done at this moment."""
@@ -341,6 +346,8 @@ class World:
     def _on_completion(self, job: WorkerJob) -> None:
         owner = job.metadata.controller
         assert owner is not None
+        if self.kind == "late" and owner.name.rpartition("-")[0] in self.meddled:
+            return  # whoever decides on old news may stop a job that has just completed
         count = self.completions[owner.uid] = self.completions.get(owner.uid, 0) + 1
         assert count == 1, f"{job.metadata.name} was run to completion twice"
 

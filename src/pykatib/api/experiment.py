@@ -149,6 +149,7 @@ class ExperimentStatus(Value, frozen=True):
     trial_metrics_unavailable: int = 0
     active_seconds: float = 0.0  # pykatib's own: time spent against activeDeadlineSeconds before `active_since`
     active_since: float | None = None  # pykatib's own: since when it counts, in seconds; None while it does not
+    reached_trial_count: int | None = None  # pykatib's own: the maxTrialCount that was reached; a larger one restarts
 
 
 class Experiment(Value, frozen=True, omit_defaults=False, kw_only=True):

@@ -106,12 +106,16 @@ def _with_tallies(status: ExperimentStatus, view: ExperimentView) -> ExperimentS
         trial_metrics_unavailable=len(unavailable),
         active_seconds=status.active_seconds,
         active_since=status.active_since,
+        reached_trial_count=status.reached_trial_count,
     )
 
 
 def _wants_restart(experiment: Experiment) -> bool:
-    limit = experiment.spec.max_trial_count
-    return is_restartable(experiment) and limit is not None and limit > experiment.status.trials
+    """Whether the budget was raised. That a Trial was deleted afterwards is no wish to have it run again."""
+    limit, reached = experiment.spec.max_trial_count, experiment.status.reached_trial_count
+    if reached is None:  # ended under Katib itself
+        reached = experiment.status.trials
+    return is_restartable(experiment) and limit is not None and limit > reached
 
 
 def _restarted(status: ExperimentStatus, now: float) -> ExperimentStatus:
@@ -238,7 +242,12 @@ def _decided(
         message = "Experiment has succeeded because suggestion service has reached the end"
     if reason:
         conditions = set_terminal(status.conditions, kind, reason=reason, message=message, now=now)
-        status = msgspec.structs.replace(status, conditions=conditions, completion_time=rfc3339(now))
+        status = msgspec.structs.replace(
+            status,
+            conditions=conditions,
+            completion_time=rfc3339(now),
+            reached_trial_count=spec.max_trial_count if reason == names.EXPERIMENT_MAX_TRIALS_REACHED else None,
+        )
         return _passive(status, now), True
     if view.trial_count:
         conditions = set_condition(

@@ -1,0 +1,138 @@
+"""What is known of one kind, and who is told when it changes."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from pykatib.api.meta import Reference
+from pykatib.api.objects import Object
+from pykatib.store.contract import Change, Handler
+from pykatib.store.kubernetes import objects
+from pykatib.store.kubernetes.reflector import Gone, Reflector, Replaced
+from pykatib.store.kubernetes.resources import Resource
+
+Note: TypeAlias = Callable[[Object | None, Object | None], None]
+
+
+class KindCache:
+    """The objects of one kind as subscribers know them. Whatever changes is noted, in order."""
+
+    def __init__(self, resource: Resource, note: Note) -> None:
+        self.resource = resource
+        self.objects: dict[Reference, Object] = {}
+        self.reflector: Reflector | None = None
+        self._note = note
+        self._gone: set[str] = set()  # uids that we have ended and the watch has not: older news of them do not count
+
+    def knows(self, reference: Reference, version: int) -> bool:
+        """Whether the object is here in this version or a later one. Any thread may ask."""
+        known = self.objects.get(reference)
+        return known is not None and objects.version_of(known) >= version
+
+    def take(self, new: Object) -> None:
+        """An object has been seen."""
+        reference = new.reference
+        if new.metadata.uid in self._gone:
+            return
+        old = self.objects.get(reference)
+        if old is not None:
+            if objects.version_of(new) <= objects.version_of(old):
+                return
+            if old.metadata.uid != new.metadata.uid:  # deleted and made anew, unheard
+                del self.objects[reference]
+                self._note(old, None)
+                old = None
+        self.objects[reference] = new
+        self._note(old, new)
+
+    def take_gone(self, delta: Gone) -> None:
+        """The watch has told of an object's end."""
+        if delta.uid in self._gone:
+            self._gone.discard(delta.uid)
+            return
+        old = self.objects.get(delta.reference)
+        if old is not None and old.metadata.uid == delta.uid:
+            del self.objects[delta.reference]
+            self._note(old, None)
+
+    def take_all(self, delta: Replaced) -> None:
+        """The kind has been listed: what is not in it and not younger has gone."""
+        listed = {obj.metadata.uid for obj in delta.objects}
+        self._gone &= listed
+        for reference, old in [*self.objects.items()]:
+            if old.metadata.uid not in listed and objects.version_of(old) <= delta.version:
+                del self.objects[reference]
+                self._note(old, None)
+        for obj in delta.objects:
+            self.take(obj)
+
+    def end(self, known: Object) -> None:
+        """We have ended an object ourselves; the watch will tell so later."""
+        self._gone.add(known.metadata.uid)
+        if self.objects.pop(known.reference, None) is not None:
+            self._note(known, None)
+
+
+class Subscription:
+    """A handler and the kinds that it is told of (None: all)."""
+
+    def __init__(self, kinds: frozenset[str] | None, handler: Handler, close: Callable[["Subscription"], None]) -> None:
+        self.kinds = kinds
+        self.handler = handler
+        self.is_open = True
+        self._close = close
+
+    def close(self) -> None:
+        """No change is told any more."""
+        self.is_open = False
+        self._close(self)
+
+
+_Route: TypeAlias = tuple[Subscription, ...]
+
+
+class Telling:
+    """Tells subscribers of changes, each after the one before has been told to all."""
+
+    def __init__(self) -> None:
+        self.subscriptions: _Route = ()
+        self._untold: deque[tuple[_Route, Change]] = deque()
+        self._telling = False
+
+    def add(self, kinds: frozenset[str] | None, handler: Handler, there: Iterable[Object]) -> Subscription:
+        """A new subscriber, who is told first of what is there."""
+        subscription = Subscription(kinds, handler, self._forget)
+        self.subscriptions = (*self.subscriptions, subscription)
+        self._untold.extendleft([((subscription,), Change(None, obj)) for obj in reversed([*there])])
+        self.tell()
+        return subscription
+
+    def _forget(self, subscription: Subscription) -> None:
+        self.subscriptions = tuple(other for other in self.subscriptions if other is not subscription)
+
+    def note(self, old: Object | None, new: Object | None) -> None:
+        """To be told by the next `tell`."""
+        kind = new.kind if new is not None else old.kind if old is not None else ""
+        route = tuple(s for s in self.subscriptions if s.kinds is None or kind in s.kinds)
+        if route:
+            self._untold.append((route, Change(old, new)))
+
+    def tell(self) -> None:
+        """Tells all that has been noted. A handler that raises keeps nobody else from hearing."""
+        if self._telling:
+            return
+        self._telling = True
+        failure: Exception | None = None
+        try:
+            while self._untold:
+                route, change = self._untold.popleft()
+                for subscription in route:
+                    if subscription.is_open:
+                        try:
+                            subscription.handler(change)
+                        except Exception as error:
+                            failure = failure or error
+        finally:
+            self._telling = False
+        if failure is not None:
+            raise failure

@@ -31,10 +31,15 @@ def open_home(root: Path) -> Home:
     folders = HomeFolders(root)
     folders.make()
     clock = SystemClock()
-    machine = Machine.detect()
     store = SqliteStore(folders.database, clock.now)
-    keeper = StoreKeeper(store)
+    try:
+        home_id = folders.home_id()  # only the owner may make one
+        machine = Machine.detect()
+    except BaseException:
+        store.close()
+        raise
     plane = EmbeddedControlPlane(store, store.observations, clock)
+    keeper = StoreKeeper(store)
     plane.add_periodic(keeper)
     plane.on_close(keeper.close)
     plane.add_runner(
@@ -45,7 +50,7 @@ def open_home(root: Path) -> Home:
             places=Places(machine, store.find),
             slots=Slots(machine),
             trial_folder=folders.trial,
-            home_id=folders.home_id(),
+            home_id=home_id,
             watch=plane.waiter.watch,
             unwatch=plane.waiter.unwatch,
         )

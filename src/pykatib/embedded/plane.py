@@ -1,6 +1,7 @@
 """A whole control plane in one process: store, loop, runners, front door."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from pykatib.algorithms import registry
 from pykatib.embedded.front_door import FrontDoor
@@ -50,13 +51,12 @@ class EmbeddedControlPlane:
         loop.run(until)
 
     def close(self, *, now: bool = False) -> None:
-        """Ends all worker jobs that run, keeps everything, and lets go."""
-        try:
-            for runner in self._runners:
-                runner.close(now=now)
-            self.control_plane.stop()
-            for closer in self._closers:
-                closer()
-        finally:
-            self.store.close()
-            self.waiter.close()
+        """Ends all worker jobs that run, keeps everything, and lets go; the rest of it even where a part fails."""
+        with ExitStack() as ending:  # what is pushed last goes first
+            ending.callback(self.waiter.close)
+            ending.callback(self.store.close)
+            for closer in reversed(self._closers):
+                ending.callback(closer)
+            ending.callback(self.control_plane.stop)
+            for runner in reversed(self._runners):
+                ending.callback(runner.close, now=now)

@@ -240,6 +240,12 @@ def test_a_failure_that_may_not_be_retried_is_the_end(
     assert status_in(plan_trial(given, job_view(verdict, of=of), NOW)).conditions[-1].type == names.FAILED
 
 
+def test_an_attempt_that_was_given_up_and_succeeded_before_it_was_deleted_counts() -> None:
+    given = trial(state=names.RUNNING, retries=RetryPolicy(timeout=1), retry_counts={"timeout": 1})
+    plan = plan_trial(given, job_view(SUCCEEDED, seen=observation("1")), NOW)
+    assert told(plan)[0] == "status Trial Succeeded=True TrialSucceeded"
+
+
 @pytest.mark.parametrize(("text", "attempt"), [("3", 3), ("", 0), ("x", 0), ("²", 0), ("-1", 0)])
 def test_a_jobs_attempt_is_what_its_annotation_says(text: str, attempt: int) -> None:
     assert attempt_of(job(annotations={ANNOTATION_ATTEMPT: text})) == attempt

@@ -69,10 +69,10 @@ def plan_trial(trial: Trial, view: JobView | None, now: float) -> Plan:
         if view is None or (trial.spec.retain_run and not _runs_on(trial, view)):
             return NOTHING
         return Plan(_delete_job(trial, view))
+    if view is not None and view.verdict.state == "succeeded":  # what has been done is not thrown away
+        return _plan_succeeded(trial, view, now)
     if view is not None and attempt_of(view.job) < _attempts(trial.status):
         return _again(view)
-    if view is not None and view.verdict.state == "succeeded":  # what has been done is not thrown away by any stop
-        return _plan_succeeded(trial, view, now)
     if trial.spec.stop == names.STOP_KILL:
         return _plan_killed(trial, view, now)
     if view is not None and view.verdict.state == "failed":

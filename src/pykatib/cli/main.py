@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stop": ("stop", "Stop an Experiment; it can be resumed."),
     "resume": ("resume", "Take a stopped or interrupted Experiment up again."),
     "delete": ("delete", "Delete an Experiment with all that is kept of it."),
+    "operator": ("operator", "Run the control plane of a Kubernetes cluster."),
     "algorithms": ("algorithms", "List the search algorithms and their settings."),
     "completion": ("completion", "Print a script that completes commands and names in your shell."),
 }
@@ -83,6 +84,8 @@ class LazyGroup(click.Group):
             sys.stdout.flush()
         except BrokenPipeError as error:
             raise OutputClosed from error
+        except KeyboardInterrupt as error:  # of a command that only watches; nothing is to be said
+            raise click.exceptions.Exit(INTERRUPTED) from error
         return result
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -126,8 +129,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except OutputClosed:
         _close_output()
         return SUCCEEDED

@@ -68,6 +68,8 @@ class ApiServer:
         self._client = client
         self.namespace = namespace
         self._closing = threading.Event()
+        self.is_failing = False
+        """Whether the last request met no server, or one that could not serve."""
 
     @classmethod
     def connect(cls, kubeconfig: str | None = None, *, context: str | None = None) -> "ApiServer":
@@ -103,9 +105,11 @@ class ApiServer:
             try:
                 response = self._client.request(method, path, params=params, content=body, headers=headers)
             except (httpx.HTTPError, ConfigError) as error:
+                self.is_failing = True
                 raise Unavailable(f"the API server does not answer: {_words(error)}") from error
             except RuntimeError as error:  # the client is closed
                 raise Unavailable("the connection to the API server is closed") from error
+            self.is_failing = response.status_code >= 500
             if response.status_code < 400:
                 return response.content
             if response.status_code != 429 or left <= 0:

@@ -1,0 +1,69 @@
+"""`katib operator`: the control plane in a Kubernetes cluster."""
+
+import click
+
+
+@click.command()
+@click.option("-n", "--namespace", default="", help="Work in this namespace only. [default: all]")
+@click.option("--kubeconfig", metavar="FILE", help="How to reach the cluster. [default: the Pod's own, or $KUBECONFIG]")
+@click.option("--context", metavar="NAME", help="The context of the kubeconfig. [default: its current one]")
+@click.option("--leader-elect", is_flag=True, help="Of several operators let only the one work that holds the Lease.")
+@click.option(
+    "--lease-namespace",
+    envvar="KATIB_CORE_NAMESPACE",
+    default="kubeflow",
+    show_default=True,
+    show_envvar=True,
+    help="Where the Lease is.",
+)
+@click.option("--lease-name", default="3fbc96e9.katib.kubeflow.org", show_default=True, help="The name of the Lease.")
+@click.option(
+    "--identity",
+    default="",
+    help="The name of this process in the Lease; no two that live at once may share one. [default: host and a number]",
+)
+@click.option("--metrics-address", default=":8080", show_default=True, help="Where /metrics answers.")
+@click.option("--health-address", default=":18080", show_default=True, help="Where /healthz and /readyz answer.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    namespace: str,
+    kubeconfig: str | None,
+    context: str | None,
+    leader_elect: bool,
+    lease_namespace: str,
+    lease_name: str,
+    identity: str,
+    metrics_address: str,
+    health_address: str,
+    log_format: str,
+    log_level: str,
+) -> None:
+    """Run the control plane of a Kubernetes cluster: its Experiments, Suggestions and Trials.
+
+    Needs the extra `pykatib[kubernetes]`, and Katib's definitions in the cluster (`kubectl apply -f manifests/crds`).
+    SIGTERM stops it; worker jobs run on, and the next operator goes on with them.
+
+    Exit status: 0 when it was stopped, 1 when it lost the Lease, 2 when it cannot begin.
+    """
+    try:
+        from pykatib.kube.entry import run_operator
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"{error.name} is not installed; run: pip install 'pykatib[kubernetes]'") from error
+
+    status = run_operator(
+        namespace=namespace or None,
+        kubeconfig=kubeconfig,
+        context=context,
+        lease=(lease_namespace, lease_name) if leader_elect else None,
+        identity=identity,
+        metrics_address=metrics_address,
+        health_address=health_address,
+        log_as_json=log_format == "json",
+        log_level=log_level,
+    )
+    ctx.exit(status)

@@ -1,0 +1,209 @@
+"""`katib operator`: the control plane in a cluster.
+
+One thread owns the store and the control plane. It takes in what watches have brought, reconciles a few keys, and so
+on; it sleeps when there is nothing to do. While the API server does not answer it reconciles nothing: each key would
+only fail, and wait longer than the outage lasts. Nothing is kept outside the cluster, so a new process goes on where
+an old one was ended, whenever that was.
+"""
+
+import logging
+import time
+from typing import Protocol
+
+from pykatib.algorithms import registry
+from pykatib.api.errors import PykatibError, Unavailable
+from pykatib.embedded.loop import SelectorWaiter
+from pykatib.kube.health import Answer
+from pykatib.kube.leases import LeaderElection
+from pykatib.kube.metrics import ControlPlaneMetrics
+from pykatib.runtime.algorithm_host import AlgorithmHost
+from pykatib.runtime.clock import Clock, SystemClock
+from pykatib.runtime.control_plane import ControlPlane
+from pykatib.store.contract import ObservationStore
+from pykatib.store.kubernetes.api_server import ApiServer
+from pykatib.store.kubernetes.store import KubernetesStore
+
+logger = logging.getLogger(__name__)
+
+STEPS_BETWEEN_NEWS = 20
+LONGEST_WAIT_SECONDS = 1.0
+STUCK_SECONDS = 300.0
+"""A loop that has not come round for so long is not well: an algorithm may think for minutes, not longer."""
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 5.0
+
+STOPPED = 0
+LEASE_LOST = 1
+
+
+class Host(Protocol):
+    """Makes the host of algorithms; the seam for one that asks services, or thinks on other threads."""
+
+    def __call__(self) -> AlgorithmHost:
+        """A host without sessions."""
+        ...
+
+
+def in_process() -> AlgorithmHost:
+    """Algorithms in this process."""
+    return AlgorithmHost(registry.create)
+
+
+class Operator:
+    """Reconciles a cluster, or one namespace of it, on the thread that calls `run`."""
+
+    def __init__(
+        self,
+        server: ApiServer,
+        observations: ObservationStore,
+        *,
+        namespace: str | None = None,
+        election: LeaderElection | None = None,
+        clock: Clock | None = None,
+        host: Host = in_process,
+    ) -> None:
+        self._server = server
+        self._observations = observations
+        self._namespace = namespace
+        self._election = election
+        self._clock = clock or SystemClock()
+        self._host = host
+        self._waiter = SelectorWaiter()
+        self._store: KubernetesStore | None = None
+        self._stopping = False
+        self._lost = False
+        self._seen_alive_at = time.monotonic()
+        self._step_count = 0
+        self._is_ready = False
+        self.metrics = ControlPlaneMetrics(
+            [
+                ("pykatib_reconciles_total", "counter", "Keys that were reconciled", lambda: self._step_count),
+                ("pykatib_api_writes_total", "counter", "Writes of objects", self._write_count),
+                ("pykatib_leading", "gauge", "1 where this process leads", lambda: float(self._is_leading())),
+            ]
+        )
+
+    def stop(self) -> None:
+        """Has `run` return soon; to be called from any thread or signal handler."""
+        self._stopping = True
+        self._waiter.wake()
+
+    def run(self) -> int:
+        """Works until `stop`, or until the Lease is lost; answers the exit status."""
+        try:
+            if self._election is not None:
+                if not self._election.acquire(self._pause):
+                    return STOPPED
+                self._election.hold(self._lose)
+            started = self._start()
+            if started is not None:
+                self._work(*started)
+            return LEASE_LOST if self._lost else STOPPED
+        finally:
+            if self._store is not None:
+                self._store.close()
+            if self._election is not None:
+                self._election.release()
+            self._server.close()
+            self._waiter.close()
+
+    # Pages
+
+    def health(self) -> Answer:
+        """Whether the loop comes round."""
+        silent = time.monotonic() - self._seen_alive_at
+        if silent > STUCK_SECONDS:
+            return Answer(500, f"the loop has not come round for {silent:.0f} s\n")
+        return Answer(200, "ok\n")
+
+    def readiness(self) -> Answer:
+        """Whether it works, or stands by for the one that does."""
+        if self._is_ready or not self._is_leading():
+            return Answer(200, "ok\n")
+        return Answer(503, "the cluster's objects are not known yet\n")
+
+    def figures(self) -> Answer:
+        """The metrics."""
+        return Answer(200, self.metrics.text())
+
+    def _write_count(self) -> float:
+        return self._store.write_count if self._store is not None else 0
+
+    def _is_leading(self) -> bool:
+        return self._election is None or self._election.is_leading
+
+    # The loop
+
+    def _is_over(self) -> bool:
+        return self._stopping
+
+    def _lose(self) -> None:
+        self._lost = True
+        self.stop()
+
+    def _pause(self, seconds: float) -> bool:
+        """Waits, and answers whether it is time to stop."""
+        deadline = time.monotonic() + seconds
+        while not self._stopping:
+            self._seen_alive_at = time.monotonic()
+            left = deadline - self._seen_alive_at
+            if left <= 0:
+                return False
+            self._waiter.wait(left)
+        return True
+
+    def _start(self) -> tuple[KubernetesStore, ControlPlane] | None:
+        """Learns what is in the cluster; tries until it can."""
+        pause = FIRST_PAUSE_SECONDS
+        store = self._store = KubernetesStore(self._server, namespace=self._namespace)
+        store.on_news(self._waiter.wake)
+        while True:
+            try:
+                plane = self._followed(store)
+            except PykatibError as error:
+                logger.warning("cannot begin: %s", error)
+                if self._pause(pause):
+                    return None
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            else:
+                self.metrics.counts = True
+                self._is_ready = True
+                logger.info("working on %s", f"namespace {self._namespace}" if self._namespace else "all namespaces")
+                return store, plane
+
+    def _followed(self, store: KubernetesStore) -> ControlPlane:
+        hearing = store.subscribe(None, self.metrics.hear)
+        try:
+            plane = ControlPlane(store, self._observations, self._clock, self._host())
+            plane.start()
+        except PykatibError:
+            hearing.close()
+            raise
+        return plane
+
+    def _work(self, store: KubernetesStore, plane: ControlPlane) -> None:
+        while not self._stopping:
+            self._seen_alive_at = time.monotonic()
+            store.pump()
+            if self._server.is_failing and not self._is_answering():
+                continue
+            for _ in range(STEPS_BETWEEN_NEWS):
+                if self._is_over() or not plane.step():
+                    break
+                self._step_count += 1
+            if not plane.has_work() and not store.has_news():
+                moment = plane.next_moment()
+                left = LONGEST_WAIT_SECONDS if moment is None else moment - self._clock.now()
+                self._waiter.wait(max(0.0, min(left, LONGEST_WAIT_SECONDS)))
+        plane.stop()
+
+    def _is_answering(self) -> bool:
+        """Asks the API server whether it is back, and waits a little where it is not."""
+        try:
+            self._server.request("GET", "/readyz")
+        except Unavailable:
+            self._pause(FIRST_PAUSE_SECONDS)
+            return False
+        except PykatibError:
+            pass  # it may not be asked that, but it does answer
+        return True

@@ -138,8 +138,19 @@ class FrontDoor:
             raise Conflict(f"Experiment {namespace}/{name} has ended already")
         return self.edit(namespace, name, suspend=True)
 
-    def resume(self, namespace: str, name: str, *, max_trial_count: int | None = None) -> Experiment:
+    def resume(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        max_trial_count: int | None = None,
+        parallel_trial_count: int | None = None,
+        max_failed_trial_count: int | None = None,
+        active_deadline_seconds: int | None = None,
+    ) -> Experiment:
         """Takes an Experiment up again: one that was stopped, or, with more Trials, one that used them up.
+
+        The rest of the budget may be changed in the same go; what is None stays.
 
         Raises:
             NotFound: there is no such Experiment.
@@ -153,7 +164,15 @@ class FrontDoor:
                 f"{old.spec.max_trial_count}"
             )
             raise InvalidInput([FieldError("spec.maxTrialCount", message)])
-        return self.edit(namespace, name, suspend=False, max_trial_count=max_trial_count)
+        return self.edit(
+            namespace,
+            name,
+            suspend=False,
+            max_trial_count=max_trial_count,
+            parallel_trial_count=parallel_trial_count,
+            max_failed_trial_count=max_failed_trial_count,
+            active_deadline_seconds=active_deadline_seconds,
+        )
 
     def delete(self, namespace: str, name: str) -> None:
         """Deletes an Experiment with all its Trials. Raises NotFound."""

@@ -72,7 +72,9 @@ class SelectorWaiter:
             self._is_open = False
             self._selector.close()
             os.close(self._reader)
-            os.close(self._writer)
+            # A thread that outlives us must not write into a file that gets this number next.
+            writer, self._writer = self._writer, -1
+            os.close(writer)
 
 
 class Periodic(Protocol):

@@ -97,6 +97,8 @@ def discrete(list: Sequence[float]) -> Dimension:  # noqa: A002
 
 
 def _listed(kind: str, values: Sequence[Any]) -> Dimension:
+    if isinstance(values, str | bytes):
+        raise ValueError(f"found the text {values!r} where a list of values is wanted")
     choices = tuple(values)
     texts = tuple(value if isinstance(value, str) else _text(value) for value in choices)
     if len(set(texts)) != len(texts):

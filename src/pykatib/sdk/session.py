@@ -1,5 +1,6 @@
 """One tuning at work: the embedded control plane around a search problem, driven by `tune` or by hand."""
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
@@ -84,10 +85,10 @@ class TuningSession:
         spec = new.spec
         limit = spec.max_trial_count if spec.max_trial_count != old.spec.max_trial_count else None
         if not is_completed(old) or limit is not None:
-            door.resume(meta.namespace, meta.name, max_trial_count=limit)
-            door.edit(
+            door.resume(
                 meta.namespace,
                 meta.name,
+                max_trial_count=limit,
                 parallel_trial_count=spec.parallel_trial_count,
                 max_failed_trial_count=spec.max_failed_trial_count,
                 active_deadline_seconds=spec.active_deadline_seconds,
@@ -106,22 +107,27 @@ class TuningSession:
         return self._plane.control_plane.view(self._reference.namespace, self._reference.name).active_count == 0
 
     def run(self, *, on_trial: Callable[[TrialResult], None] | None = None) -> None:
-        """Runs to the end; `on_trial` is told of each Trial that has ended."""
-        subscription = None
-        if on_trial is not None:
-
-            def told(change: Change) -> None:
-                new, old = change.new, change.old
-                if isinstance(new, Trial) and is_finished(new) and isinstance(old, Trial) and not is_finished(old):
-                    assert on_trial is not None
-                    on_trial(self._result_of(new))
-
-            subscription = self._plane.store.subscribe((names.TRIAL,), told)
-        try:
+        """Runs to the end; `on_trial` is told of each Trial that has ended, and what it raises ends the run."""
+        if on_trial is None:
             self._plane.run(self.is_over)
+            return
+        ended: deque[Trial] = deque()
+
+        def note(change: Change) -> None:
+            new, old = change.new, change.old
+            if isinstance(new, Trial) and is_finished(new) and isinstance(old, Trial) and not is_finished(old):
+                ended.append(new)
+
+        def is_over() -> bool:
+            while ended:
+                on_trial(self._result_of(ended.popleft()))
+            return self.is_over()
+
+        subscription = self._plane.store.subscribe((names.TRIAL,), note)
+        try:
+            self._plane.run(is_over)
         finally:
-            if subscription is not None:
-                subscription.close()
+            subscription.close()
 
     # By hand
 
@@ -176,6 +182,7 @@ class TuningSession:
             raise NotFound(f"there is no open Trial {name!r}; it may have been told already")
         self._asked.discard(name)
         self._plane.control_plane.run_to_rest()
+        self._plane.store.flush()  # what was told is not asked for again, whatever happens to this process
         return self._result_of(self._trial(name))
 
     def report(self, trial: AskedTrial | str, metrics: Mapping[str, float]) -> None:

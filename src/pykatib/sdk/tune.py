@@ -81,7 +81,8 @@ def tune(
         max_failed_trial_count: the search fails when that many Trials have failed.
         resources_per_trial: `{"cpu": n}` gives numeric libraries n threads in each worker process (1 by default).
         retain_trials: keep the records of worker jobs that have ended.
-        trial_active_deadline_seconds: time limit of each Trial; ended Trials fail (worker processes only).
+        trial_active_deadline_seconds: time limit of each Trial, which then fails. A worker process is ended; a thread
+            cannot be, and goes on unheard; not for `inline`.
         active_deadline_seconds: time limit of the whole search.
         retries: how often a Trial is run again after a crash, a timeout, or the loss of its worker.
         run_in: `processes` (Trials run in parallel and cannot harm this process), `threads`, or `inline`.
@@ -115,6 +116,8 @@ def tune(
         raise ValueError(f"run_in is {run_in!r}; it is one of 'processes', 'threads', 'inline'")
     if env_per_trial and run_in != "processes":
         raise ValueError("env_per_trial needs run_in='processes': threads share this process's environment")
+    if trial_active_deadline_seconds is not None and run_in == "inline":
+        raise ValueError("trial_active_deadline_seconds needs run_in='processes': nothing can end a function inline")
     if max_trial_count is None and objective_goal is None and active_deadline_seconds is None:
         message = "is required here: without it, objective_goal or active_deadline_seconds the search would never end"
         raise InvalidInput([FieldError("max_trial_count", message)])
@@ -151,16 +154,19 @@ def tune(
     )
     show = sys.stderr.isatty() if progress is None else progress
     line = ProgressLine(max_trial_count) if show else None
-    interrupted = False
+    interrupted = is_whole = False
     try:
-        session.run(on_trial=_both(on_trial, line))
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        if line is not None:
-            line.close()
+        try:
+            session.run(on_trial=_both(on_trial, line))
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            if line is not None:
+                line.close()
         result = session.result(interrupted=interrupted)
-        session.close(now=interrupted)
+        is_whole = not interrupted
+    finally:
+        session.close(now=not is_whole)
     return result
 
 

@@ -318,10 +318,10 @@ class ThreadExecutor:
             did = True
 
     def close(self, *, now: bool) -> None:
-        """Tells the threads to end after what they are at; waits for them unless `now`."""
+        """Tells the threads to end after what they are at; waits for that unless `now`, or unless nobody needs it."""
         for _ in self._threads:
             self._jobs.put(None)
-        if not now:
+        if not now and self._busy_count == len(self._number_by_name):
             for thread in self._threads:
                 thread.join()
 

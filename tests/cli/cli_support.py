@@ -1,16 +1,20 @@
 """Running the real command line: in this process where nothing is started, in one of its own where something is."""
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+import unittest.mock
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+
+from pykatib.cli.main import main
 
 PATIENCE_SECONDS = 30.0
 """Far beyond what anything takes: reached only by a test that fails."""
@@ -25,7 +29,7 @@ spec:
   algorithm:
     algorithmName: random
     algorithmSettings: [{{name: random_state, value: "7"}}]
-  parallelTrialCount: 2
+  parallelTrialCount: {parallel}
   maxTrialCount: {max_trials}
   maxFailedTrialCount: {max_failed}
   resumePolicy: LongRunning
@@ -58,7 +62,12 @@ STUBBORN = "'trap : TERM; echo loss=1; echo $$$$ >> pids; while :; do sleep 0.1;
 
 def manifest(name: str = "tiny", *, script: str = QUICK, max_trials: int = 3, max_failed: int = 1) -> str:
     """An Experiment whose Trials run a line of shell."""
-    return MANIFEST.format(name=name, script=script, max_trials=max_trials, max_failed=max_failed)
+    return MANIFEST.format(
+        name=name, script=script, max_trials=max_trials, max_failed=max_failed, parallel=min(2, max_trials)
+    )
+
+
+_READING = frozenset({"get", "describe", "best", "logs", "export", "validate", "algorithms"})
 
 
 class Ended(NamedTuple):
@@ -88,7 +97,9 @@ class Katib:
         return path
 
     def __call__(self, *arguments: object, stdin: str = "", environment: Mapping[str, str] | None = None) -> Ended:
-        """Runs a command to its end."""
+        """Runs a command to its end: in this process where it only reads, for that is faster."""
+        if arguments and arguments[0] in _READING and not environment:
+            return self._here([str(argument) for argument in arguments])
         done = subprocess.run(
             _argv(arguments),
             input=stdin,
@@ -101,7 +112,23 @@ class Katib:
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 
-    @contextmanager
+    def _here(self, arguments: list[str]) -> Ended:
+        out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+        with (
+            unittest.mock.patch.dict(os.environ, self.environment, clear=True),
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            status = main(arguments)
+        texts = []
+        for stream in (out, err):
+            stream.flush()
+            stream.seek(0)
+            texts.append(stream.read())
+        return Ended(status, *texts)
+
+    @contextlib.contextmanager
     def started(self, *arguments: object) -> "Iterator[subprocess.Popen[str]]":
         """A command that runs beside the test; it is gone afterwards."""
         with subprocess.Popen(

@@ -295,5 +295,19 @@ def test_a_terminal_shows_the_live_view(katib: Katib, size: tuple[int, int]) -> 
     assert "best Trial" in text
 
 
-def test_colours_are_for_terminals_that_want_them(katib: Katib) -> None:
+def test_colours_vanish_in_a_pipe(katib: Katib) -> None:
     assert "\x1b" not in katib("run", katib.write(manifest())).out
+
+
+@pytest.mark.parametrize(("no_color", "is_plain"), [("1", True), ("", False)], ids=["NO_COLOR", "plain terminal"])
+def test_a_terminal_may_ask_for_no_colours(katib: Katib, no_color: str, is_plain: bool) -> None:
+    ours, theirs = pty.openpty()
+    environment = {**katib.environment, "TERM": "xterm", "NO_COLOR": no_color}
+    argv = [sys.executable, "-m", "pykatib.cli.main", "run", str(katib.write("kind: Pod\n"))]
+    with subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        assert process.wait() == 2
+        shown = os.read(ours, 65536)
+        os.close(theirs)
+        os.close(ours)
+    assert b"Error:" in shown
+    assert (b"\x1b" not in shown) is is_plain

@@ -1,10 +1,11 @@
 """Reading the files of a command line, or telling all that is wrong with them: for `run` and `validate`."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
-from pykatib.api.errors import FieldError, InvalidInput
+from pykatib.api.errors import InvalidInput
 from pykatib.cli.refusals import told_errors
 from pykatib.cli.settings import image_folders
 from pykatib.cli.sources import read_sources
@@ -25,20 +26,17 @@ def judged(
 ) -> Submission | None:
     """What the files ask for; None, and all mistakes told on standard error, where there are any."""
     refusals: list[Refusal] = []
-    option_errors: list[FieldError] = []
     overrides: list[Override] = []
+    mappings: dict[str, Path] = {}
     try:
         overrides = parse_overrides(settings)
     except InvalidInput as error:
-        option_errors.extend(error.errors)
-    mappings = {}
+        refusals.append(Refusal(error.source, error.errors))
     try:
         mappings = image_folders(parse_image_options(images))
         Images(mappings)
     except InvalidInput as error:
-        option_errors.extend(error.errors)
-    if option_errors:
-        refusals.append(Refusal("", tuple(option_errors)))
+        refusals.append(Refusal(error.source, error.errors))
         mappings = {}
     sources, unreadable = read_sources(list(files))
     refusals.extend(unreadable)

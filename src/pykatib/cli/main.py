@@ -120,7 +120,8 @@ def katib(ctx: click.Context, debug: bool, home: str | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; answers the exit status."""
     try:
-        status = katib.main(args=arguments, prog_name="katib", standalone_mode=False)
+        colour = False if os.environ.get("NO_COLOR") else None  # None: as the output is a terminal or not
+        status = katib.main(args=arguments, prog_name="katib", standalone_mode=False, color=colour)
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.Abort:

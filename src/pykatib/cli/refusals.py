@@ -16,7 +16,7 @@ def tell(error: Exception) -> int:
         traceback.print_exception(error)
     if isinstance(error, InvalidInput):
         for line in told_errors(error.source, error.errors):
-            click.echo(line, err=True)
+            echo(line)
         return REFUSED
     if isinstance(error, PykatibError):
         say(str(error))
@@ -32,12 +32,17 @@ def tell(error: Exception) -> int:
 
 def say(text: str) -> None:
     """Prints the reason why something cannot be done."""
-    click.echo(f"{click.style('Error:', fg='red', bold=True)} {text}", err=True)
+    echo(f"{click.style('Error:', fg='red', bold=True)} {text}")
 
 
 def warn(text: str) -> None:
     """Prints something to be known that keeps nothing from going on."""
-    click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {text}", err=True)
+    echo(f"{click.style('Warning:', fg='yellow', bold=True)} {text}")
+
+
+def echo(line: str) -> None:
+    """Prints a line on standard error, also where no command is at work any more that knows of NO_COLOR."""
+    click.echo(line, err=True, color=False if os.environ.get("NO_COLOR") else None)
 
 
 def told_errors(source: str, errors: Sequence[FieldError]) -> Iterable[str]:

@@ -14,3 +14,13 @@ class TestGrid(OneByOneConformance, ExhaustionConformance, AlgorithmConformance)
 
 class TestSobol(OneByOneConformance, ExhaustionConformance, AlgorithmConformance):
     info = registry.info("sobol")
+
+
+class TestTpe(ExhaustionConformance, AlgorithmConformance):
+    info = registry.info("tpe")
+    settings = {"n_startup_trials": "4"}
+
+
+class TestMultivariateTpe(ExhaustionConformance, AlgorithmConformance):
+    info = registry.info("multivariate-tpe")
+    settings = {"n_startup_trials": "4"}

@@ -46,6 +46,49 @@ def fits_sobol(problem: Problem, settings: Settings) -> Sequence[FieldError]:
     )
 
 
+def one_number_of_candidates(problem: Problem, settings: Settings) -> Sequence[FieldError]:
+    """Katib's two services for TPE spell this setting differently; both spellings at once could disagree."""
+    if settings["n_EI_candidates"] is None or settings["n_ei_candidates"] is None:
+        return ()
+    return (
+        FieldError(
+            "spec.algorithm.algorithmSettings", "n_EI_candidates and n_ei_candidates are the same: state one of them"
+        ),
+    )
+
+
+TPE_SETTINGS = (
+    RANDOM_STATE,
+    SettingInfo(
+        name="n_startup_trials",
+        kind="int",
+        default=10,
+        at_least=0,
+        help="How many Trials must have ended before results matter; until then points cover the space evenly.",
+    ),
+    SettingInfo(
+        name="n_EI_candidates",
+        kind="int",
+        at_least=1,
+        help="How many points are drawn to choose one from. Without it 24.",
+    ),
+    SettingInfo(name="n_ei_candidates", kind="int", at_least=1, help="The same as n_EI_candidates."),
+    SettingInfo(
+        name="gamma",
+        kind="float",
+        above=0,
+        below=1,
+        help="Of n Trials the best gamma times the root of n are good, 25 at most. Without it a tenth, 25 at most.",
+    ),
+    SettingInfo(
+        name="prior_weight",
+        kind="float",
+        default=1.0,
+        above=0,
+        help="How many Trials the stated distributions weigh as much as.",
+    ),
+)
+
 BUILTIN: tuple[AlgorithmInfo, ...] = (
     AlgorithmInfo(
         name="random",
@@ -79,6 +122,22 @@ BUILTIN: tuple[AlgorithmInfo, ...] = (
         settings=(RANDOM_STATE,),
         rules=(has_parameters, fits_sobol),
         one_by_one=True,
+        exhausts=True,
+    ),
+    AlgorithmInfo(
+        name="tpe",
+        summary="Draws near the best Trials so far, where others are few; looks at each parameter by itself.",
+        create=from_module("pykatib.algorithms.tpe", "TPE"),
+        settings=TPE_SETTINGS,
+        rules=(has_parameters, one_number_of_candidates),
+        exhausts=True,
+    ),
+    AlgorithmInfo(
+        name="multivariate-tpe",
+        summary="As tpe, looking at all parameters together: at which values go well with which.",
+        create=from_module("pykatib.algorithms.tpe", "MultivariateTPE"),
+        settings=TPE_SETTINGS,
+        rules=(has_parameters, one_number_of_candidates),
         exhausts=True,
     ),
 )

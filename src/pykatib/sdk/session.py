@@ -150,6 +150,7 @@ class TuningSession:
                 return True
             # At rest with nothing to show: a second look, after the runner had its turn, settles it.
             was_idle, idle = idle, not self._plane.control_plane.has_work()
+            self._plane.waiter.wake()  # nobody else would: there is nothing to wait for
             return was_idle and idle
 
         self._plane.run(settled)

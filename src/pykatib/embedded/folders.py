@@ -5,6 +5,7 @@ home-id                                         marks the processes that belong 
 trials/<namespace>/<experiment>/<trial>/<n>/    attempt n of a Trial: output.log, exit.json, volumes/
 """
 
+import hashlib
 import os
 import re
 import secrets
@@ -27,7 +28,11 @@ def segment(name: str) -> str:
     """A file name for a name from a manifest: itself where it is harmless, else with all but letters escaped."""
     if _PLAIN.fullmatch(name) and len(name) <= _LONGEST_SEGMENT:
         return name
-    return "_" + quote(name, safe="").replace(".", "%2E")[:_LONGEST_SEGMENT]
+    escaped = "_" + quote(name, safe="", errors="surrogatepass").replace(".", "%2E")
+    if len(escaped) <= _LONGEST_SEGMENT:
+        return escaped
+    digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).hexdigest()  # so that no two are one
+    return f"{escaped[: _LONGEST_SEGMENT - len(digest) - 1]}-{digest}"
 
 
 class HomeFolders:
@@ -54,7 +59,7 @@ class HomeFolders:
         path = self.root / "home-id"
         try:
             try:
-                text = path.read_text().strip()
+                text = path.read_text(errors="replace").strip()
             except FileNotFoundError:
                 text = ""
             if not re.fullmatch(r"[0-9a-f]{16}", text):

@@ -16,6 +16,15 @@ class TestSobol(OneByOneConformance, ExhaustionConformance, AlgorithmConformance
     info = registry.info("sobol")
 
 
+class TestCmaEs(ExhaustionConformance, AlgorithmConformance):
+    info = registry.info("cmaes")
+
+
+class TestBayesianOptimization(ExhaustionConformance, AlgorithmConformance):
+    info = registry.info("bayesianoptimization")
+    settings = {"n_initial_points": "4"}
+
+
 class TestTpe(ExhaustionConformance, AlgorithmConformance):
     info = registry.info("tpe")
     settings = {"n_startup_trials": "4"}

@@ -1,0 +1,149 @@
+"""A Gaussian process with hyperparameters of greatest posterior probability, and what it predicts.
+
+Rasmussen and Williams, "Gaussian processes for machine learning" (2006): the likelihood is equation 5.8, its gradient
+5.9, predictions are algorithm 2.1. All hyperparameters are logarithms with Gaussian priors:
+
+- lengths: median √d/2 in the unit cube, so that the prior does not grow wilder with the number of dimensions (Hvarfner
+  et al., "Vanilla Bayesian optimization performs great in high dimensions", 2024);
+- the variance of the objective, around 1, as losses have been standardised;
+- the variance of the noise, mostly small but free to grow;
+- the shape of the input warping, around none.
+
+The search for them starts at the priors' medians and nowhere else: what was found for fewer Trials is not used, so that
+the result depends on the Trials alone.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtrs
+from scipy.optimize import minimize
+
+from pykatib.algorithms.bayesian.kernel import Warping, matern, squared_distances, sum_by_group
+from pykatib.algorithms.encoding import Floats
+
+JITTER = 1e-8
+_LENGTH_DEVIATION = 1.0
+_SCALE_DEVIATION = 0.7
+_NOISE = (-7.0, 2.0)
+_WARP_DEVIATION = 0.4
+_NOISE_BOUNDS = (np.log(1e-6), np.log(2.0))
+_ITERATIONS = 40
+
+
+class Hyperparameters:
+    """Lengths of the dimensions, variances of objective and noise, shape of the warping."""
+
+    def __init__(self, vector: Floats, groups: NDArray[np.intp], numeric: int) -> None:
+        count = int(groups.max()) + 1
+        self.lengths = np.exp(vector[:count])
+        self.scale = float(np.exp(vector[count]))
+        self.noise = float(np.exp(vector[count + 1]))
+        shape = np.exp(vector[count + 2 :])
+        warped = len(shape) > 0
+        self.warping = (
+            Warping(shape[:numeric], shape[numeric:]) if warped else Warping(np.ones(numeric), np.ones(numeric))
+        )
+        self.column_lengths = self.lengths[groups]
+
+    def place(self, features: Floats) -> Floats:
+        """Where features lie for the kernel: warped, and in units of the lengths."""
+        placed: Floats = self.warping(features) / self.column_lengths
+        return placed
+
+
+def fit(features: Floats, targets: Floats, groups: NDArray[np.intp], numeric: int, *, warp: bool) -> Hyperparameters:
+    """The hyperparameters of greatest posterior probability."""
+    count = int(groups.max()) + 1
+    warped = numeric if warp else 0
+    centre = np.concatenate([np.full(count, np.log(0.5) + 0.5 * np.log(count)), [0.0, _NOISE[0]], np.zeros(2 * warped)])
+    deviation = np.concatenate(
+        [np.full(count, _LENGTH_DEVIATION), [_SCALE_DEVIATION, _NOISE[1]], np.full(2 * warped, _WARP_DEVIATION)]
+    )
+    bounds = [(middle - 5 * width, middle + 5 * width) for middle, width in zip(centre, deviation, strict=True)]
+    bounds[count + 1] = _NOISE_BOUNDS
+    identity = np.eye(len(targets))
+
+    def loss(vector: Floats) -> tuple[float, Floats]:
+        found = Hyperparameters(vector, groups, numeric)
+        placed = found.place(features)
+        kernel, slope = matern(squared_distances(placed, placed))
+        kernel *= found.scale
+        factor, failed = dpotrf(kernel + (found.noise + JITTER) * identity, lower=1, clean=1)
+        if failed:
+            return 1e25, np.zeros_like(vector)
+        weights, _ = dpotrs(factor, targets, lower=1)
+        inverse, _ = dpotri(factor, lower=1)
+        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        value = 0.5 * float(targets @ weights) + float(np.sum(np.log(np.diag(factor))))
+        outer = 0.5 * (inverse - np.outer(weights, weights))  # dL/dK
+        gradient = np.empty_like(vector)
+        gradient[count] = float(np.sum(outer * kernel))
+        gradient[count + 1] = found.noise * float(np.trace(outer))
+        by_square = outer * slope * found.scale  # dL/dr²
+        row_sums = by_square.sum(axis=1)
+        product = by_square @ placed
+        columns = row_sums @ (placed * placed) - np.einsum("ij,ij->j", placed, product)
+        gradient[:count] = sum_by_group(-4.0 * columns, groups, count)
+        if warped:
+            for start, change in zip(
+                (count + 2, count + 2 + numeric), found.warping.slopes_of_shape(features), strict=True
+            ):
+                change = change / found.column_lengths[:numeric]
+                gradient[start : start + numeric] = 4.0 * (
+                    row_sums @ (placed[:, :numeric] * change) - np.einsum("ij,ij->j", change, product[:, :numeric])
+                )
+        standard = (vector - centre) / deviation
+        return value + 0.5 * float(standard @ standard), gradient + standard / deviation
+
+    result = minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _ITERATIONS})
+    return Hyperparameters(np.asarray(result.x), groups, numeric)
+
+
+class Posterior:
+    """Predictions after seeing some Trials."""
+
+    def __init__(self, features: Floats, targets: Floats, hyperparameters: Hyperparameters, noise: Floats) -> None:
+        self.hyperparameters = hyperparameters
+        self._placed = hyperparameters.place(features)
+        kernel, _ = matern(squared_distances(self._placed, self._placed))
+        kernel *= hyperparameters.scale
+        diagonal = np.arange(len(targets))
+        extra = JITTER
+        while True:
+            covariance = kernel.copy()
+            covariance[diagonal, diagonal] += noise + extra
+            self._factor, failed = dpotrf(covariance, lower=1, clean=1)
+            if not failed:
+                break
+            extra *= 10.0
+        self._weights, _ = dpotrs(self._factor, targets, lower=1)
+
+    def mean(self, features: Floats) -> Floats:
+        """The expected targets."""
+        kernel, _ = matern(squared_distances(self.hyperparameters.place(features), self._placed))
+        mean: Floats = self.hyperparameters.scale * (kernel @ self._weights)
+        return mean
+
+    def predict(self, features: Floats) -> tuple[Floats, Floats]:
+        """Means and standard deviations of the objective, without the noise."""
+        kernel, _ = matern(squared_distances(self.hyperparameters.place(features), self._placed))
+        kernel *= self.hyperparameters.scale
+        solved, _ = dtrtrs(self._factor, kernel.T, lower=1)
+        variance = self.hyperparameters.scale - np.einsum("ij,ij->j", solved, solved)
+        return kernel @ self._weights, np.sqrt(np.maximum(variance, 1e-12))
+
+    def predict_with_slopes(self, features: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Means, deviations, and the slopes of both by each column of the features."""
+        placed = self.hyperparameters.place(features)
+        kernel, slope = matern(squared_distances(placed, self._placed))
+        kernel *= self.hyperparameters.scale
+        slope *= 2.0 * self.hyperparameters.scale
+        inverse, _ = dpotrs(self._factor, kernel.T, lower=1)
+        variance = self.hyperparameters.scale - np.einsum("ij,ji->i", kernel, inverse)
+        deviation = np.sqrt(np.maximum(variance, 1e-12))
+        chain = self.hyperparameters.warping.slope(features) / self.hyperparameters.column_lengths
+        by_mean = slope * self._weights
+        by_variance = -2.0 * slope * inverse.T
+        mean_slope = (placed * by_mean.sum(axis=1)[:, None] - by_mean @ self._placed) * chain
+        variance_slope = (placed * by_variance.sum(axis=1)[:, None] - by_variance @ self._placed) * chain
+        return kernel @ self._weights, deviation, mean_slope, variance_slope / (2.0 * deviation)[:, None]

@@ -8,9 +8,11 @@ from urllib.request import urlopen
 
 import pytest
 from local_control_plane import Cluster
-from stand_in import StandIn, check_invariants, experiment, has_ended, read_all, wait_for
+from stand_in import JOB_TEMPLATE, StandIn, check_invariants, experiment, has_ended, read_all, wait_for
 
 from pykatib.api import names, wire
+from pykatib.api.experiment import Experiment
+from pykatib.control.suggestion_plan import trial_name
 from pykatib.kube.health import HealthServer
 from pykatib.kube.operator import Operator
 from pykatib.store.kubernetes.api_server import ApiServer
@@ -77,6 +79,28 @@ def jobs(server: ApiServer, namespace: str) -> list[object]:
     """The Jobs that are there."""
     items: list[object] = json.loads(server.request("GET", f"/apis/batch/v1/namespaces/{namespace}/jobs"))["items"]
     return items
+
+
+def test_a_job_of_somebody_else_in_a_trials_place_is_said_and_waited_for(
+    cluster: Cluster, namespace: str, server: ApiServer, stand_in: StandIn, observations: MemoryObservationStore
+) -> None:
+    operator = Operator(ApiServer.connect(cluster.kubeconfig), observations, namespace=namespace)
+    wanted = experiment(namespace, trials=1, parallel=1)
+    path = f"/apis/kubeflow.org/v1beta1/namespaces/{namespace}/experiments"
+    made = wire.decode(server.request("POST", path, body=wire.encode(wanted)), Experiment)
+    name = trial_name("search", made.metadata.uid, 0)
+    body = {**JOB_TEMPLATE, "metadata": {"name": name}}
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    server.request("POST", path, body=json.dumps(body).encode())
+
+    def told() -> list[str]:
+        items = json.loads(server.request("GET", f"/api/v1/namespaces/{namespace}/events"))["items"]
+        return [item["message"] for item in items if item["reason"] == names.RECONCILE_ERROR]
+
+    with running(operator):
+        wait_for("the word", lambda: any("not this Trial's" in text for text in told()))
+        server.request("DELETE", f"{path}/{name}", body=b'{"propagationPolicy": "Background"}')
+        wait_for("the Experiment's end", lambda: has_ended(server, namespace))
 
 
 def test_pages_tell_of_health_and_figures(cluster: Cluster, namespace: str) -> None:

@@ -37,6 +37,7 @@ class SuggestionStatus(Value, frozen=True):
     last_reconcile_time: str | None = None
     conditions: tuple[Condition, ...] = ()
     exhausted: bool = False  # pykatib's own: the algorithm has said that there is nothing more
+    omitted_suggestions: int = 0  # pykatib's own: on a cluster, so many of the first are kept in ConfigMaps, not here
 
 
 class Suggestion(Value, frozen=True, omit_defaults=False, kw_only=True):

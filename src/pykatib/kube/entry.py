@@ -37,7 +37,6 @@ def run_operator(
     set_up_logging(as_json=log_as_json, level=log_level)
     server = ApiServer.connect(kubeconfig, context=context)
     election: LeaderElection | None = None
-    lease_server: ApiServer | None = None
     if lease is not None:
         who = identity or f"{socket.gethostname()}_{os.urandom(4).hex()}"
         # A connection of its own: the lease must not wait behind a throttled write.
@@ -62,7 +61,5 @@ def run_operator(
     finally:
         for each in servers:
             each.close()
-        if lease_server is not None:
-            lease_server.close()
         for number, handler in before.items():
             signal.signal(number, handler)

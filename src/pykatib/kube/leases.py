@@ -46,7 +46,7 @@ _decoder = msgspec.json.Decoder(_Lease)
 
 
 class LeaderElection:
-    """One candidate. `acquire`, then `hold`, and `release` at the end."""
+    """One candidate, with a connection of its own. `acquire`, then `hold`, and `release` at the end."""
 
     def __init__(
         self,
@@ -96,13 +96,16 @@ class LeaderElection:
         self._thread.start()
 
     def release(self) -> None:
-        """Stops renewing, and gives the Lease back so that another need not wait."""
+        """Stops renewing, gives the Lease back so that another need not wait, and closes the connection."""
         self._over.set()
         if self._thread is not None:
             self._thread.join()
-        if not self.is_leading:
-            return
-        self.is_leading = False
+        if self.is_leading:
+            self.is_leading = False
+            self._give_back()
+        self._server.close()
+
+    def _give_back(self) -> None:
         try:
             lease = self._read()
             if lease.spec.holder_identity == self.identity:

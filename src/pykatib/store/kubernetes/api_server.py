@@ -38,6 +38,10 @@ class Expired(Unavailable):
     """The version that a watch or a list wants to go on from is too old: 410 Gone."""
 
 
+class Forbidden(Unavailable):
+    """This may not be done, or not now: no permission, or a namespace that is going."""
+
+
 class _Cause(msgspec.Struct):
     message: str = ""
     field: str = ""
@@ -242,6 +246,8 @@ def failure_of(status: Status) -> PykatibError:
     if status.code in (400, 405, 413, 415, 422) or "request is too large" in text:
         causes = (status.details.causes if status.details is not None else None) or []
         return InvalidInput([FieldError(cause.field, cause.message) for cause in causes] or [FieldError("", text)])
+    if status.code in (401, 403):
+        return Forbidden(f"the API server refuses: {text}")
     return Unavailable(f"the API server answers {status.code}: {text}")
 
 

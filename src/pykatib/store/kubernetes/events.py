@@ -14,11 +14,11 @@ from typing import NamedTuple
 import msgspec
 
 from pykatib.api import names, wire
-from pykatib.api.errors import NotFound, PykatibError
+from pykatib.api.errors import NotFound, PykatibError, Unavailable
 from pykatib.api.meta import Value
 from pykatib.api.objects import Event
 from pykatib.api.times import rfc3339, seconds_of
-from pykatib.store.kubernetes.api_server import MERGE_PATCH, ApiServer, decoded
+from pykatib.store.kubernetes.api_server import MERGE_PATCH, ApiServer, Forbidden, decoded
 from pykatib.store.kubernetes.resources import Resource
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ EVENTS = Resource("v1", "Event", "events", has_status=False)
 REMEMBERED = 4_000
 WAITING = 2_000
 FLUSH_SECONDS = 5.0
+PAUSE_SECONDS = 1.0
 
 _COMPONENTS = {
     names.EXPERIMENT: "experiment-controller",
@@ -142,7 +143,19 @@ class EventRecorder:
             try:
                 self._write(key, count, time)
             except PykatibError as error:
-                logger.info("an event could not be written: %s", error)
+                if isinstance(error, Unavailable) and not isinstance(error, Forbidden):
+                    logger.debug("events wait: %s", error)
+                    self._put_back(key, count, time)
+                else:
+                    logger.info("an event could not be written: %s", error)
+
+    def _put_back(self, key: EventKey, count: int, time: float) -> None:
+        """Keeps an event for when the server answers again."""
+        with self._changed:
+            more, latest = self._waiting.get(key, (0, time))
+            self._waiting[key] = (count + more, max(time, latest))
+            self._waiting.move_to_end(key, last=False)
+            self._changed.wait_for(lambda: self._over, PAUSE_SECONDS)
 
     def _write(self, key: EventKey, count: int, time: float) -> None:
         path = EVENTS.collection(key.namespace)

@@ -9,7 +9,7 @@ from pykatib.api import wire
 from pykatib.api.meta import ObjectMeta
 from pykatib.api.objects import ConfigMap, Object, Secret, WorkerJob
 from pykatib.api.trial import Trial
-from pykatib.store.kubernetes.long_lists import shortened
+from pykatib.store.kubernetes.long_lists import status_on_wire
 from pykatib.store.kubernetes.resources import Resource
 
 
@@ -120,5 +120,5 @@ def _encoded(obj: Object, metadata: ObjectMeta, without: set[str]) -> bytes:
         if "spec" not in without:
             parts["spec"] = obj.spec
         if "status" not in without:
-            parts["status"] = shortened(obj)
+            parts["status"] = status_on_wire(obj)
     return wire.encode(parts)

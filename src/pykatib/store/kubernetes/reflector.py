@@ -87,6 +87,7 @@ class Reflector:
         take: Callable[[Delta], None],
         is_wanted: Callable[[Object], bool],
         is_known: Callable[[Reference, int], bool],
+        complete: Callable[[Object], Object] = lambda obj: obj,
         page_size: int = PAGE_SIZE,
     ) -> None:
         self.resource = resource
@@ -95,8 +96,10 @@ class Reflector:
         self._take = take
         self._is_wanted = is_wanted
         self._is_known = is_known
+        self._complete = complete
         self._page_size = page_size
-        self._version = ""
+        self.version = ""
+        """Where the watch goes on from; empty to list the kind anew."""
         self._canceller = Canceller()
         self._thread: threading.Thread | None = None
         self.relist_count = 0
@@ -106,8 +109,8 @@ class Reflector:
         """All objects that are wanted; the watch will go on from here. Raises NotFound, Unavailable."""
         for attempt in range(LIST_ATTEMPTS):
             try:
-                found, self._version = self._all_pages()
-                return Replaced(self.resource, found, int(self._version))
+                found, self.version = self._all_pages()
+                return Replaced(self.resource, found, int(self.version))
             except Expired:  # the list has become too old between two pages
                 if attempt + 1 == LIST_ATTEMPTS:
                     raise
@@ -136,7 +139,7 @@ class Reflector:
 
     def _read(self, data: msgspec.Raw) -> Object | None:
         try:
-            return objects.decode(self.resource, data)
+            return self._complete(objects.decode(self.resource, data))
         except msgspec.MsgspecError as error:
             # Kept from before its definition had a schema. It must not hide all others.
             name = bytes(data[:200]) if (meta := _meta_or_none(data)) is None else f"{meta.namespace}/{meta.name}"
@@ -148,14 +151,14 @@ class Reflector:
         while not self._canceller.is_cancelled:
             started = time.monotonic()
             try:
-                if not self._version:
+                if not self.version:
                     self.relist_count += 1
                     self._take(self.read_all())
                 heard = self._watch()
                 failures = 0 if heard or time.monotonic() - started > 1.0 else failures + 1
             except Expired:
                 logger.info("the watch of %s is too far behind; listing anew", self.resource.plural)
-                self._version = ""
+                self.version = ""
                 failures += 1
             except PykatibError as error:
                 failures += 1
@@ -164,7 +167,7 @@ class Reflector:
                     log("watching %s: %s", self.resource.plural, error)
             except Exception:
                 failures += 1
-                self._version = ""
+                self.version = ""
                 logger.exception("watching %s failed; listing anew", self.resource.plural)
             if failures:
                 pause = min(FIRST_PAUSE_SECONDS * 2 ** min(failures - 1, 16), LONGEST_PAUSE_SECONDS)
@@ -175,7 +178,7 @@ class Reflector:
         params = {
             "watch": "true",
             "allowWatchBookmarks": "true",
-            "resourceVersion": self._version,
+            "resourceVersion": self.version,
             "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),
         }
         heard = False
@@ -201,7 +204,7 @@ class Reflector:
             self._take(Gone(self.resource, self._reference(meta.namespace, meta.name), meta.uid))
         elif event.type != "BOOKMARK":
             raise Unavailable(f"a watch event of the unknown type {event.type}")
-        self._version = meta.resource_version
+        self.version = meta.resource_version
 
     def _reference(self, namespace: str, name: str) -> Reference:
         return self.resource.reference(namespace, name)

@@ -31,11 +31,13 @@ from pykatib.api import names
 from pykatib.api.errors import AlreadyExists, Conflict, FieldError, InvalidInput, NotFound, NotSupported, Unavailable
 from pykatib.api.meta import ObjectMeta, Reference
 from pykatib.api.objects import ConfigMap, Event, Object, Secret, WorkerJob
+from pykatib.api.suggestion import Suggestion
 from pykatib.store.contract import Handler, O, Propagation
 from pykatib.store.kubernetes import objects
 from pykatib.store.kubernetes.api_server import ApiServer, Method
 from pykatib.store.kubernetes.cache import KindCache, Subscription, Telling
 from pykatib.store.kubernetes.events import EventRecorder, events_of
+from pykatib.store.kubernetes.long_lists import Chunks
 from pykatib.store.kubernetes.reflector import PAGE_SIZE, Delta, Gone, Reflector, Seen
 from pykatib.store.kubernetes.resources import JOB, OURS, UNCACHED, Catalog, Resource
 from pykatib.store.memory import same_metadata, same_spec
@@ -66,6 +68,7 @@ class KubernetesStore:
         self._on_news: Callable[[], None] = lambda: None
         self._telling = Telling()
         self._events = EventRecorder(server)
+        self._chunks = Chunks(server)
         self.write_count = 0
         """Writes of objects sent so far; events are not counted."""
 
@@ -154,15 +157,13 @@ class KubernetesStore:
         path = resource.collection(meta.namespace)
         try:
             answer = self._write("POST", path, objects.body_of_new(obj))
-        except AlreadyExists:
-            self._look_at(cache, obj.reference)
+        except AlreadyExists as error:
+            if cache is not None and self._stands_in_the_way(cache, obj):
+                raise Conflict(str(error)) from error
             raise
         new = _as_written(resource, answer, obj)
         if _has_status(obj):
-            wanted = _with_status(new, obj)
-            body = objects.body_of_status(wanted, new.metadata.resource_version)
-            answer = self._write("PUT", _status_path(resource, new.reference), body)
-            new = _as_written(resource, answer, wanted)
+            new = self._put_status(resource, _with_status(new, obj), new.metadata.resource_version)
         return self._written(cache, new)
 
     def update(self, obj: O) -> O:
@@ -189,16 +190,16 @@ class KubernetesStore:
             version = old.metadata.resource_version
             try:
                 if status_only:
-                    body = objects.body_of_status(wanted, version)
-                    answer = self._write("PUT", _status_path(resource, reference), body)
+                    new = self._put_status(resource, wanted, version)
                 else:
                     answer = self._write("PUT", resource.path(reference), objects.body_of_update(wanted, version))
+                    new = _as_written(resource, answer, wanted)
             except Conflict:
                 if obj.metadata.resource_version:
                     raise
                 old = self._live_or_raise(resource, reference)
             else:
-                return self._written(cache, _as_written(resource, answer, wanted))
+                return self._written(cache, new)
         raise Conflict(f"{reference} changes too often to be overwritten")
 
     def delete(self, reference: Reference, *, uid: str = "", propagation: Propagation = "Background") -> None:
@@ -282,6 +283,7 @@ class KubernetesStore:
             take=self._put_in_inbox,
             is_wanted=lambda obj: _is_wanted(obj) or obj.reference in cache.objects,
             is_known=cache.knows,
+            complete=self._whole,
             page_size=self._page_size,
         )
         try:
@@ -299,7 +301,7 @@ class KubernetesStore:
 
     def _live(self, resource: Resource, reference: Reference) -> Object | None:
         try:
-            return objects.decode(resource, self._server.request("GET", resource.path(reference)))
+            return self._whole(objects.decode(resource, self._server.request("GET", resource.path(reference))))
         except NotFound:
             return None
         except msgspec.MsgspecError as error:
@@ -311,20 +313,38 @@ class KubernetesStore:
             raise NotFound(f"{reference} does not exist")
         return found
 
-    def _look_at(self, cache: KindCache | None, reference: Reference) -> None:
-        """Takes note of an object that stands in the way, which may be one that is passed over otherwise."""
-        if cache is None or not reference.name:
-            return
-        found = self._live(cache.resource, reference)
-        if found is not None:
-            cache.take(found)
-            self._telling.tell()
+    def _stands_in_the_way(self, cache: KindCache, obj: Object) -> bool:
+        """Takes note of the object that has the name already; answers whether it belongs to somebody else.
+
+        It may be one whose making we were not told of, or one that is passed over otherwise. It is told with the
+        news, so that whoever has tried to make it is woken by it.
+        """
+        found = self._live(cache.resource, obj.reference) if obj.metadata.name else None
+        if found is None:
+            return False
+        self._put_in_inbox(Seen(cache.resource, found))
+        ours, theirs = obj.metadata.controller, found.metadata.controller
+        return ours is not None and (theirs is None or theirs.uid != ours.uid)
+
+    def _whole(self, obj: Object) -> Object:
+        """The object with what the wire leaves out. Any thread may ask."""
+        if not isinstance(obj, Suggestion):
+            return obj
+        cache = self._caches.get((obj.kind, ""))
+        known = cache.objects.get(obj.reference) if cache is not None else None
+        return self._chunks.whole(obj, known if isinstance(known, Suggestion) else None)
 
     # Writing to the server
 
     def _write(self, method: Method, path: str, body: bytes) -> bytes:
         self.write_count += 1
         return self._server.request(method, path, body=body)
+
+    def _put_status(self, resource: Resource, wanted: O, version: str) -> O:
+        if isinstance(wanted, Suggestion):
+            wanted = cast(O, self._chunks.outsourced(wanted))
+        path = resource.path(wanted.reference, "status" if resource.has_status else "")
+        return _as_written(resource, self._write("PUT", path, objects.body_of_status(wanted, version)), wanted)
 
     def _written(self, cache: KindCache | None, new: O) -> O:
         if cache is not None:
@@ -387,10 +407,6 @@ def _changed_status(obj: O, old: O) -> O | None:
     if obj.status is old.status or obj.status == old.status:
         return None
     return _with_status(old, obj)
-
-
-def _status_path(resource: Resource, reference: Reference) -> str:
-    return resource.path(reference, "status" if resource.has_status else "")
 
 
 def _has_status(obj: Object) -> bool:

@@ -1,4 +1,4 @@
-"""A home with its control plane and real processes, and Experiments made of a few words, for the tests of the runner."""
+"""A home with its control plane and real processes, and Experiments made of few words, for tests of the runner."""
 
 import sys
 import time

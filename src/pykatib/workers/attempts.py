@@ -7,6 +7,7 @@
                    volumes/        what was mounted; removed with the worker job
 """
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -21,6 +22,8 @@ from pykatib.workers.volumes import PlannedFile
 LOG_NAME: Final = "output.log"
 MAIN: Final = "main"
 """The stage of the main process; `init-<n>` are those before it."""
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 Outcome: TypeAlias = Literal["none", "ended", "lost"]
 
@@ -66,7 +69,9 @@ class AttemptFolder(msgspec.Struct, frozen=True):
                 file.path.write_bytes(file.content)
                 file.path.chmod(file.mode)
         except OSError as error:
-            raise StorageFailed(f"cannot prepare {self.path}: {error.strerror}: {error.filename}") from error
+            advice = "; free some space, what was committed is safe" if error.errno in _FULL else ""
+            where = error.filename or self.path
+            raise StorageFailed(f"cannot prepare an attempt in {where}: {error.strerror}{advice}") from error
 
     def log_bytes(self) -> int:
         """How long the log is; 0 where there is none."""

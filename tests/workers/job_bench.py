@@ -152,8 +152,9 @@ class JobBench:
         return self.finish(self.create(document, *beside))
 
     def trials(self, experiment: Experiment | None = None) -> list[Trial]:
+        namespace = experiment.metadata.namespace if experiment is not None else None
         labels = {names.LABEL_EXPERIMENT: experiment.metadata.name} if experiment is not None else None
-        found = self.home.store.list(names.TRIAL, namespace="default", labels=labels)
+        found = self.home.store.list(names.TRIAL, namespace=namespace, labels=labels)
         return [trial for trial in found if isinstance(trial, Trial)]
 
     def status_of(self, experiment: Experiment) -> Experiment:

@@ -7,7 +7,7 @@ def _server(kind: str) -> Iterator[object]:
     servers = pytest.importorskip("database_servers", exc_type=ImportError)
     try:
         server = servers.KINDS[kind]()
-    except servers.NotInstalled as missing:
+    except servers.NotInstalledError as missing:
         pytest.skip(str(missing))
     yield server
     server.remove()

@@ -25,14 +25,14 @@ PASSWORD = "secret word"
 DATABASE = "katib"
 
 
-class NotInstalled(Exception):
+class NotInstalledError(Exception):
     """The programs are not here."""
 
 
 def _program(name: str, *places: str) -> str:
     found = shutil.which(name) or next((path for place in places for path in sorted(glob.glob(place))[::-1]), None)
     if found is None:
-        raise NotInstalled(f"{name} is not installed")
+        raise NotInstalledError(f"{name} is not installed")
     return os.path.realpath(found)
 
 

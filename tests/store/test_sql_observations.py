@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from database_servers import Server
 from sqlalchemy import URL, Engine, inspect, text
 
+from database_servers import Server
 from pykatib.api.errors import InvalidInput, StorageFailed
 from pykatib.api.shared import MetricLog
 from pykatib.store.contract import ObservationStore

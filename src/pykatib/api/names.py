@@ -32,6 +32,22 @@ FINALIZER_EXPERIMENT: Final = "update-prometheus-metrics"
 FINALIZER_TRIAL: Final = "clean-metrics-in-db"
 ENV_TRIAL_NAME: Final = "KATIB_TRIAL_NAME"
 ENV_METRICS_FILE: Final = "PYKATIB_METRICS_FILE"  # pykatib's own: where a worker appends the metrics that it pushes
+ENV_DB_MANAGER_ADDRESS: Final = "KATIB_DB_MANAGER_ADDR"  # pykatib's own: where a worker's metrics go over the wire
+DEFAULT_DB_MANAGER_ADDRESS: Final = "katib-db-manager.kubeflow:6789"
+
+# Environment of the DB manager
+ENV_DB_NAME: Final = "DB_NAME"
+ENV_DB_USER: Final = "DB_USER"
+ENV_DB_PASSWORD: Final = "DB_PASSWORD"
+ENV_MYSQL_HOST: Final = "KATIB_MYSQL_DB_HOST"
+ENV_MYSQL_PORT: Final = "KATIB_MYSQL_DB_PORT"
+ENV_MYSQL_DATABASE: Final = "KATIB_MYSQL_DB_DATABASE"
+ENV_POSTGRESQL_HOST: Final = "KATIB_POSTGRESQL_DB_HOST"
+ENV_POSTGRESQL_PORT: Final = "KATIB_POSTGRESQL_DB_PORT"
+ENV_POSTGRESQL_DATABASE: Final = "KATIB_POSTGRESQL_DB_DATABASE"
+ENV_POSTGRESQL_SSL_MODE: Final = "KATIB_POSTGRESQL_SSL_MODE"
+ENV_SQLITE_PATH: Final = "KATIB_SQLITE_DB_PATH"  # pykatib's own
+ENV_SKIP_DB_INITIALIZATION: Final = "SKIP_DB_INITIALIZATION"
 
 # Annotations that say where a manifest came from, for the local runner (pykatib's own)
 ANNOTATION_FOLDER: Final = "pykatib.dev/manifest-folder"

@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("resume", "Take a stopped or interrupted Experiment up again."),
     "delete": ("delete", "Delete an Experiment with all that is kept of it."),
     "operator": ("operator", "Run the control plane of a Kubernetes cluster."),
+    "db-manager": ("db_manager", "Keep the metrics of a Kubernetes cluster in a database."),
+    "serve": ("serve", "Serve a search algorithm to Katib, over gRPC."),
     "algorithms": ("algorithms", "List the search algorithms and their settings."),
     "completion": ("completion", "Print a script that completes commands and names in your shell."),
 }

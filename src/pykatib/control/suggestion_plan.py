@@ -25,6 +25,7 @@ class Proposed(msgspec.Struct, frozen=True):
 
     assignments: tuple[ParameterAssignment, ...]
     labels: dict[str, str] | None = None
+    name: str = ""  # of the Trial to be, where the algorithm insists on one, as some services of Katib do
 
 
 def missing_count(suggestion: Suggestion, experiment: Experiment) -> int:
@@ -109,7 +110,7 @@ def with_proposals(
     meta = experiment.metadata
     assignments = [
         TrialAssignment(
-            name=trial_name(meta.name, meta.uid, status.suggestion_count + place),
+            name=proposal.name or trial_name(meta.name, meta.uid, status.suggestion_count + place),
             parameter_assignments=proposal.assignments,
             labels=proposal.labels,
         )

@@ -1,8 +1,9 @@
-# Made from katib.proto by protoc; tests/rpc/test_contract.py says how. Do not edit.
+# Made from katib.proto by scripts/compile-proto. Do not edit.
+# mypy: disable-error-code="type-arg"
+from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
-from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union

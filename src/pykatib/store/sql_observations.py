@@ -29,6 +29,14 @@ def seconds_at(moment: datetime) -> float:
     return 0.0 if moment == NO_TIME else (moment - _EPOCH).total_seconds()
 
 
+def bound_of(seconds: float) -> datetime:
+    """An end of a stretch of time; one outside the calendar is its first or last moment."""
+    try:
+        return moment_of(seconds)
+    except InvalidInput:
+        return datetime.max if seconds > 0 else NO_TIME
+
+
 class SqlObservationStore:
     """Keeps metric logs in a database. Any thread may call."""
 
@@ -57,11 +65,11 @@ class SqlObservationStore:
             start=_bound(start),
             end=_bound(end),
         )
-        return (_log(row) for row in rows)
+        return (log_of(row) for row in rows)
 
     def latest(self, namespace: str, trial_name: str) -> Mapping[str, MetricLog]:
         """The last log of each metric of a Trial, by metric name."""
-        return {name: _log(row) for name, row in self._logs.latest(trial_name, namespace=namespace).items()}
+        return {name: log_of(row) for name, row in self._logs.latest(trial_name, namespace=namespace).items()}
 
     def delete(self, namespace: str, trial_name: str) -> None:
         """Forgets the logs of a Trial; there may be none."""
@@ -69,8 +77,9 @@ class SqlObservationStore:
 
 
 def _bound(seconds: float | None) -> datetime | None:
-    return None if seconds is None else moment_of(seconds)
+    return None if seconds is None else bound_of(seconds)
 
 
-def _log(row: LogRow) -> MetricLog:
+def log_of(row: LogRow) -> MetricLog:
+    """The log of a row."""
     return MetricLog(seconds_at(row.at), row.name, row.value)

@@ -1,0 +1,80 @@
+"""Metric logs as messages: rows of tables and values of the API to `ObservationLog` and back.
+
+Times are RFC 3339 in UTC as Katib writes them: as many digits of the second as there are, up to nanoseconds read and
+microseconds written.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from pykatib.api.errors import FieldError, InvalidInput
+from pykatib.rpc import messages
+from pykatib.store.sql_logs import LogRow
+
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def moment_from(text: str, *, path: str) -> datetime:
+    """The moment that an RFC 3339 text names, in UTC without a zone; digits beyond the microsecond are cut off.
+
+    Raises:
+        InvalidInput: it is no RFC 3339.
+    """
+    found = _RFC3339.fullmatch(text)
+    try:
+        if found is None:
+            raise ValueError(text)
+        moment = datetime.fromisoformat(text)
+        if found[3] != "Z":
+            moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(
+            [FieldError(path, f"must be a time of RFC 3339, as 2026-01-31T08:00:00.5Z; found {text!r}")]
+        ) from error
+    return moment.replace(tzinfo=None)
+
+
+def text_of(moment: datetime) -> str:
+    """The RFC 3339 text of a moment in UTC."""
+    text = moment.isoformat()
+    return f"{text.rstrip('0')}Z" if moment.microsecond else f"{text}Z"
+
+
+def rows_from(log: messages.ObservationLog) -> list[LogRow]:
+    """The rows of a message. As in Katib, an entry without a time is none.
+
+    Raises:
+        InvalidInput: a time is no RFC 3339.
+    """
+    rows: list[LogRow] = []
+    known: dict[str, datetime] = {}  # lines of one report often share their second
+    for index, entry in enumerate(log.metric_logs):
+        stamp = entry.time_stamp
+        if not stamp:
+            continue
+        moment = known.get(stamp)
+        if moment is None:
+            path = f"observation_log.metric_logs[{index}].time_stamp"
+            moment = known[stamp] = moment_from(stamp, path=path)
+        metric = entry.metric
+        rows.append(LogRow(moment, metric.name, metric.value))
+    return rows
+
+
+def fill(log: messages.ObservationLog, rows: Iterable[LogRow]) -> None:
+    """Adds rows to a message."""
+    add = log.metric_logs.add
+    for at, name, value in rows:
+        entry = add()
+        entry.time_stamp = text_of(at)
+        metric = entry.metric
+        metric.name = name
+        metric.value = value
+
+
+def log_message(rows: Sequence[LogRow]) -> messages.ObservationLog:
+    """The message of rows."""
+    log = messages.ObservationLog()
+    fill(log, rows)
+    return log

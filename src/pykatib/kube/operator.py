@@ -8,17 +8,22 @@ an old one was ended, whenever that was.
 
 import logging
 import time
+from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from pykatib.algorithms import registry
+from pykatib.api import names
 from pykatib.api.errors import PykatibError, Unavailable
+from pykatib.api.meta import Reference
 from pykatib.embedded.loop import SelectorWaiter
 from pykatib.kube.health import Answer
 from pykatib.kube.leases import LeaderElection
 from pykatib.kube.metrics import ControlPlaneMetrics
-from pykatib.runtime.algorithm_host import AlgorithmHost
+from pykatib.runtime.algorithm_host import AlgorithmGateway
 from pykatib.runtime.clock import Clock, SystemClock
 from pykatib.runtime.control_plane import ControlPlane
+from pykatib.runtime.thinking import ThinkingHost
 from pykatib.store.contract import ObservationStore
 from pykatib.store.kubernetes.api_server import ApiServer
 from pykatib.store.kubernetes.store import KubernetesStore
@@ -36,17 +41,17 @@ STOPPED = 0
 LEASE_LOST = 1
 
 
-class Host(Protocol):
-    """Makes the host of algorithms; the seam for one that asks services, or thinks on other threads."""
+class HostFactory(Protocol):
+    """Makes the host of algorithms, of which one may ask services."""
 
-    def __call__(self) -> AlgorithmHost:
-        """A host without sessions."""
+    def __call__(self, done: Callable[[Reference], None]) -> AlgorithmGateway:
+        """A host that calls `done`, from any thread, when an answer is there that was not at first."""
         ...
 
 
-def in_process() -> AlgorithmHost:
-    """Algorithms in this process."""
-    return AlgorithmHost(registry.create)
+def in_process(done: Callable[[Reference], None]) -> AlgorithmGateway:
+    """Algorithms in this process, on threads of their own."""
+    return ThinkingHost(registry.create, done=done)
 
 
 class Operator:
@@ -60,7 +65,7 @@ class Operator:
         namespace: str | None = None,
         election: LeaderElection | None = None,
         clock: Clock | None = None,
-        host: Host = in_process,
+        host: HostFactory = in_process,
     ) -> None:
         self._server = server
         self._observations = observations
@@ -69,6 +74,7 @@ class Operator:
         self._clock = clock or SystemClock()
         self._host = host
         self._waiter = SelectorWaiter()
+        self._answered: deque[Reference] = deque()  # Experiments whose algorithms have thought
         self._store: KubernetesStore | None = None
         self._stopping = False
         self._lost = False
@@ -174,24 +180,31 @@ class Operator:
     def _followed(self, store: KubernetesStore) -> ControlPlane:
         hearing = store.subscribe(None, self.metrics.hear)
         try:
-            plane = ControlPlane(store, self._observations, self._clock, self._host())
+            plane = ControlPlane(store, self._observations, self._clock, self._host(self._hear_answer))
             plane.start()
         except PykatibError:
             hearing.close()
             raise
         return plane
 
+    def _hear_answer(self, experiment: Reference) -> None:
+        self._answered.append(experiment)
+        self._waiter.wake()
+
     def _work(self, store: KubernetesStore, plane: ControlPlane) -> None:
         while not self._stopping:
             self._seen_alive_at = time.monotonic()
             store.pump()
+            while self._answered:
+                answered = self._answered.popleft()
+                plane.look_at(Reference(names.SUGGESTION, answered.namespace, answered.name))
             if self._server.is_failing and not self._is_answering():
                 continue
             for _ in range(STEPS_BETWEEN_NEWS):
                 if self._is_over() or not plane.step():
                     break
                 self._step_count += 1
-            if not plane.has_work() and not store.has_news():
+            if not plane.has_work() and not store.has_news() and not self._answered:
                 moment = plane.next_moment()
                 left = LONGEST_WAIT_SECONDS if moment is None else moment - self._clock.now()
                 self._waiter.wait(max(0.0, min(left, LONGEST_WAIT_SECONDS)))

@@ -36,18 +36,78 @@ class AlgorithmFactory(Protocol):
         ...
 
 
+class StillThinking(Exception):  # noqa: N818 - nothing has failed
+    """The answer is not there yet. The same question is to be asked again once the host has said that it is."""
+
+
+class AlgorithmGateway(Protocol):
+    """Whoever asks algorithms for proposals."""
+
+    def propose(
+        self, experiment: Experiment, suggestion: Suggestion, view: ExperimentView, count: int
+    ) -> list[Proposed]:
+        """Up to `count` proposals; fewer mean that there are no more. Raises InvalidInput, StillThinking."""
+        ...
+
+    def forget(self, reference: Reference, uid: str) -> None:
+        """Lets an Experiment's algorithm go; it is made again when it is needed."""
+        ...
+
+
 class _Session:
-    def __init__(self, space: SearchSpace, algorithm: Algorithm) -> None:
-        self.space = space
-        self.algorithm = algorithm
+    def __init__(self) -> None:
+        self.made: tuple[SearchSpace, Algorithm] | None = None
         self.told = 0
         self.removal_count = 0
         self.indexes: dict[str, int] = {}
         self.indexed = 0
 
 
+class Question:
+    """All that an algorithm needs to answer. Made on the loop's thread, answered on any; one a session at a time."""
+
+    def __init__(
+        self,
+        create: AlgorithmFactory,
+        session: _Session,
+        experiment: Experiment,
+        news: list[tuple[int, Trial]],
+        active: list[tuple[int, Trial]],
+        *,
+        count: int,
+        start: int,
+    ) -> None:
+        self._create = create
+        self._session = session
+        self._experiment = experiment
+        self._news = news
+        self._active = active
+        self._count = count
+        self._start = start
+
+    def answer(self) -> list[Proposed]:
+        """Tells the algorithm what is new, and asks it. Raises InvalidInput, and whatever an algorithm may raise."""
+        session = self._session
+        if session.made is None:
+            session.made = self._create(self._experiment, seed=seed_of(self._experiment))
+        space, algorithm = session.made
+        if self._news:
+            algorithm.tell([_finished(trial, space, index) for index, trial in self._news])
+        active = tuple(
+            ProposedTrial(
+                index, trial.metadata.name, space.parse(trial.spec.parameter_assignments), trial.metadata.labels
+            )
+            for index, trial in self._active
+        )
+        answer = algorithm.ask(Ask(self._count, self._start, active))
+        return [
+            Proposed(space.format(proposal.values), dict(proposal.labels) if proposal.labels else None)
+            for proposal in answer
+        ]
+
+
 class AlgorithmHost:
-    """Asks algorithms for proposals. One loop owns it."""
+    """Asks algorithms for proposals, and waits for the answers. One loop owns it."""
 
     def __init__(self, create: AlgorithmFactory) -> None:
         self._create = create
@@ -61,37 +121,29 @@ class AlgorithmHost:
         Raises:
             InvalidInput: the algorithm does not take these settings or this space.
         """
+        try:
+            return self.question(experiment, suggestion, view, count).answer()
+        except BaseException:  # what the session has been told is not certain
+            self.forget(experiment.reference, experiment.metadata.uid)
+            raise
+
+    def question(self, experiment: Experiment, suggestion: Suggestion, view: ExperimentView, count: int) -> Question:
+        """The question for `count` proposals. Once it is asked for, it is to be answered, or the session forgotten."""
         key = (experiment.reference, experiment.metadata.uid)
         session = self._sessions.get(key)
         if session is None or session.removal_count != view.removal_count:
-            space, algorithm = self._create(experiment, seed=seed_of(experiment))
-            session = self._sessions[key] = _Session(space, algorithm)
+            session = self._sessions[key] = _Session()
             session.removal_count = view.removal_count
         status = suggestion.status
         indexes = session.indexes
         for assignment in status.suggestions.since(session.indexed):
             indexes[assignment.name] = session.indexed
             session.indexed += 1
-        news = view.history[session.told :]
-        if news:
-            session.algorithm.tell([_finished(trial, session.space, indexes) for trial in news])
-            session.told += len(news)
-            for trial in news:
-                indexes.pop(trial.metadata.name, None)
-        active = tuple(
-            ProposedTrial(
-                indexes.get(trial.metadata.name, -1),
-                trial.metadata.name,
-                session.space.parse(trial.spec.parameter_assignments),
-                trial.metadata.labels,
-            )
-            for trial in view.active_trials()
-        )
-        answer = session.algorithm.ask(Ask(count, status.suggestion_count, active))
-        return [
-            Proposed(session.space.format(proposal.values), dict(proposal.labels) if proposal.labels else None)
-            for proposal in answer
-        ]
+        news = [(indexes.pop(trial.metadata.name, -1), trial) for trial in view.history[session.told :]]
+        session.told += len(news)
+        active = [(indexes.get(trial.metadata.name, -1), trial) for trial in view.active_trials()]
+        start = status.suggestion_count
+        return Question(self._create, session, experiment, news, active, count=count, start=start)
 
     def forget(self, reference: Reference, uid: str) -> None:
         """Lets an Experiment's algorithm go; it is made again when it is needed."""
@@ -103,7 +155,7 @@ def seed_of(experiment: Experiment) -> int:
     return int.from_bytes(hashlib.blake2b(experiment.metadata.uid.encode(), digest_size=4).digest()) & 0x7FFFFFFF
 
 
-def _finished(trial: Trial, space: SearchSpace, indexes: Mapping[str, int]) -> FinishedTrial:
+def _finished(trial: Trial, space: SearchSpace, index: int) -> FinishedTrial:
     objective = trial.spec.objective
     values: dict[str, float] = {}
     if objective is not None:
@@ -112,7 +164,7 @@ def _finished(trial: Trial, space: SearchSpace, indexes: Mapping[str, int]) -> F
             if value is not None:
                 values[name] = value
     return FinishedTrial(
-        index=indexes.get(trial.metadata.name, -1),
+        index=index,
         name=trial.metadata.name,
         values=space.parse(trial.spec.parameter_assignments),
         outcome=_OUTCOMES[trial_state(trial)],

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from pykatib.api import names
+from pykatib.api.conditions import is_true
 from pykatib.api.errors import Conflict, InvalidInput, NotFound, PykatibError, StorageFailed, Unavailable
 from pykatib.api.experiment import Experiment
 from pykatib.api.lifecycle import is_completed
@@ -26,7 +27,7 @@ from pykatib.control.suggestion_plan import failed_status, missing_count, settle
 from pykatib.control.trial_plan import JobView, plan_trial, worker_reference
 from pykatib.control.verdict import judge
 from pykatib.control.view import ExperimentView, is_finished
-from pykatib.runtime.algorithm_host import AlgorithmHost
+from pykatib.runtime.algorithm_host import AlgorithmGateway, StillThinking
 from pykatib.runtime.apply import Applier
 from pykatib.runtime.clock import Clock
 from pykatib.runtime.queue import WorkQueue
@@ -44,7 +45,7 @@ TEMPLATE_SECONDS = 5.0
 class ControlPlane:
     """Reconciles everything in a store. One thread owns it."""
 
-    def __init__(self, store: Store, observations: ObservationStore, clock: Clock, host: AlgorithmHost) -> None:
+    def __init__(self, store: Store, observations: ObservationStore, clock: Clock, host: AlgorithmGateway) -> None:
         self._store = store
         self._observations = observations
         self._clock = clock
@@ -54,6 +55,7 @@ class ControlPlane:
         self._views: dict[str, ExperimentView] = {}  # by the Experiment's uid
         self._blueprints: dict[str, tuple[int, Blueprint]] = {}
         self._algorithm_failures: dict[str, int] = {}
+        self._asked: dict[str, int] = {}  # by the Experiment's uid: proposals that an algorithm is thinking about
         self._current: Reference | None = None
         self._reconcilers: dict[str, Callable[[Reference], None]] = {
             names.EXPERIMENT: self._reconcile_experiment,
@@ -86,6 +88,10 @@ class ControlPlane:
     def next_moment(self) -> float | None:
         """When there will be work though nothing changes; None where there will be none."""
         return self._queue.next_moment()
+
+    def look_at(self, key: Reference) -> None:
+        """Has a key reconciled though nothing of it has changed in the store."""
+        self._queue.add(key)
 
     def has_work(self) -> bool:
         """True when a step would do something now."""
@@ -186,6 +192,7 @@ class ControlPlane:
         meta = experiment.metadata
         self._blueprints.pop(meta.uid, None)
         self._algorithm_failures.pop(meta.uid, None)
+        self._asked.pop(meta.uid, None)
         self._host.forget(experiment.reference, meta.uid)
         if not self._view(meta.uid).trial_count:
             self._let_go(meta.uid, None)
@@ -254,18 +261,22 @@ class ControlPlane:
         if status is not suggestion.status:
             suggestion = msgspec.structs.replace(suggestion, status=status)
         wanted = missing_count(suggestion, experiment)
+        uid = experiment.metadata.uid
         if wanted:
-            view = self._view(experiment.metadata.uid)
+            view = self._view(uid)
+            wanted = self._asked.pop(uid, wanted)  # a question that is being thought about stays as it is
             try:
                 proposals = self._host.propose(experiment, suggestion, view, wanted)
+            except StillThinking:
+                self._asked[uid] = wanted
             except InvalidInput as error:
                 status = failed_status(suggestion, f"Validation failed: {error}", now)
             except Unavailable:  # a service that does not answer now may do so later, and has not failed
                 raise
             except Exception as error:
-                self._host.forget(experiment.reference, experiment.metadata.uid)
-                count = self._algorithm_failures.get(experiment.metadata.uid, 0) + 1
-                self._algorithm_failures[experiment.metadata.uid] = count
+                self._host.forget(experiment.reference, uid)
+                count = self._algorithm_failures.get(uid, 0) + 1
+                self._algorithm_failures[uid] = count
                 if count < MAX_ALGORITHM_FAILURES:
                     raise
                 logger.exception("the algorithm of %s failed %d times in a row", key, count)
@@ -273,8 +284,10 @@ class ControlPlane:
                     suggestion, f"the algorithm failed {count} times in a row: {type(error).__name__}: {error}", now
                 )
             else:
-                self._algorithm_failures.pop(experiment.metadata.uid, None)
+                self._algorithm_failures.pop(uid, None)
                 status = with_proposals(suggestion, experiment, proposals, wanted=wanted)
+                if suggestion.spec.requests > status.suggestion_count and not status.exhausted:
+                    self._queue.add(key)  # more has been asked for in the meantime
             suggestion = msgspec.structs.replace(suggestion, status=status)
         elif status is suggestion.status and self._find(key) is suggestion:
             return
@@ -298,7 +311,8 @@ class ControlPlane:
             return None
         spec = trial.spec
         verdict = judge(job, success_condition=spec.success_condition, failure_condition=spec.failure_condition)
-        reads = verdict.state == "succeeded" or spec.stop == names.STOP_KILL
+        is_stopped = spec.stop == names.STOP_KILL or is_true(trial.status.conditions, names.EARLY_STOPPED)
+        reads = verdict.state == "succeeded" or is_stopped
         if not reads or spec.objective is None or is_finished(trial):
             return JobView(job, verdict)
         logs = self._observations.logs(trial.metadata.namespace, trial.metadata.name)

@@ -115,7 +115,9 @@ def in_state(trial: Trial, state: str, value: str | None = None) -> Trial:
         if state != names.RUNNING:
             conditions = set_terminal(conditions, state, reason=f"Trial{state}", message="", now=NOW)
     seen = None if value is None else observation(value)
-    return msgspec.structs.replace(trial, status=TrialStatus(conditions=conditions, observation=seen))
+    ended = None if state in ("Pending", names.RUNNING) else NOW_TEXT
+    status = TrialStatus(conditions=conditions, observation=seen, completion_time=ended)
+    return msgspec.structs.replace(trial, status=status)
 
 
 def trials_of(of: Experiment, states: Sequence[str], *, value: str | None = None) -> list[Trial]:

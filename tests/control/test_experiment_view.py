@@ -192,10 +192,17 @@ def test_a_trials_state_is_the_first_in_katibs_order(kinds: list[str]) -> None:
     for kind in kinds:
         conditions = set_condition(conditions, kind, reason="r", message="", now=0)  # type: ignore[assignment]
     [trial] = trials_of(experiment(), ["Pending"])
-    trial = msgspec.structs.replace(trial, status=msgspec.structs.replace(trial.status, conditions=conditions))
+    status = msgspec.structs.replace(trial.status, conditions=conditions, completion_time="now")
+    trial = msgspec.structs.replace(trial, status=status)
     order = ("Killed", "Failed", "Succeeded", "EarlyStopped", "Running", "MetricsUnavailable")
     assert trial_state(trial) == next((kind for kind in order if kind in kinds), "Pending")
     assert is_finished(trial) == (trial_state(trial) not in ("Running", "Pending"))
+
+
+def test_an_early_stop_that_was_only_announced_does_not_count_yet() -> None:
+    [trial] = trials_of(experiment(), [names.EARLY_STOPPED], value="1")
+    announced = msgspec.structs.replace(trial, status=msgspec.structs.replace(trial.status, completion_time=None))
+    assert (trial_state(announced), trial_state(trial)) == ("Pending", "EarlyStopped")
 
 
 def test_an_empty_view_has_no_best() -> None:

@@ -157,6 +157,12 @@ def test_names_are_katibs_and_never_meet(uid: str, start: int) -> None:
     assert all(len(name) == len("e-") + 8 and {*name[2:]} <= {*names.NAME_ALPHABET} for name in made)
 
 
+@given(st.uuids().map(str))
+def test_names_far_apart_do_not_meet_either(uid: str) -> None:
+    for distance in (3**23, 2 * 3**23, 3**22):
+        assert trial_name("e", uid, 0) != trial_name("e", uid, distance)
+
+
 def test_no_two_of_many_trials_share_a_name_and_experiments_differ() -> None:
     made = {trial_name("e", "u", index) for index in range(100_000)}
     assert len(made) == 100_000

@@ -1,10 +1,13 @@
 """What a Trial does next, given its worker job: start, end, retry, stop."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from planner_samples import NOW, NOW_TEXT, job, job_view, observation, status_in, told, trial
 
 from pykatib.api import names
+from pykatib.api.conditions import set_condition
 from pykatib.api.experiment import RetryPolicy
 from pykatib.api.objects import WorkerJob
 from pykatib.api.shared import Metric, Observation
@@ -286,6 +289,44 @@ def test_a_retained_job_of_an_early_stopped_trial_ends_by_itself() -> None:
 def test_a_job_that_waits_or_has_no_limit_is_never_late(limit: int | None, status: dict[str, str]) -> None:
     plan = plan_trial(trial(limit=limit, state=names.RUNNING), job_view(of=job(status=status)), NOW + 1e6)
     assert (plan.actions, plan.look_again_seconds) == ((), None)
+
+
+# Early stopping
+
+
+def announced(**fields: Any) -> Trial:
+    """A running Trial about which somebody has written that it is stopped early."""
+    given = trial(state=names.RUNNING, **fields)
+    conditions = set_condition(
+        given.status.conditions, "EarlyStopped", reason="TrialEarlyStopped", message="Trial is early stopped", now=NOW
+    )
+    return msgspec.structs.replace(given, status=msgspec.structs.replace(given.status, conditions=conditions))
+
+
+@pytest.mark.parametrize("verdict", [Verdict("running"), SUCCEEDED, FAILED], ids=lambda verdict: verdict.state)
+def test_an_early_stopped_trial_keeps_its_observation_and_only_then_loses_its_job(verdict: Verdict) -> None:
+    plan = plan_trial(announced(), job_view(verdict, seen=observation("2")), NOW + 5)
+    assert told(plan)[:2] == ["status Trial EarlyStopped=True TrialEarlyStopped", "delete Job e-0"]
+    status = status_in(plan)
+    assert status.observation == observation("2")
+    assert status.completion_time == "2025-06-15T15:06:45Z"
+    assert [(c.type, c.status) for c in status.conditions] == [
+        ("Created", "True"),
+        ("Running", "False"),
+        ("EarlyStopped", "True"),
+    ]
+    assert status.conditions[-1].message == "Trial is early stopped"
+
+
+def test_an_early_stopped_trial_with_retain_keeps_its_job() -> None:
+    given = announced(retain=True)
+    plan = plan_trial(given, job_view(seen=observation("2")), NOW)
+    assert told(plan) == ["status Trial EarlyStopped=True TrialEarlyStopped"]
+    assert plan_trial(after(given, plan), job_view(SUCCEEDED, seen=observation("1")), NOW) is NOTHING
+
+
+def test_an_early_stopped_trial_without_a_job_is_completed_as_well() -> None:
+    assert told(plan_trial(announced(), None, NOW)) == ["status Trial EarlyStopped=True TrialEarlyStopped"]
 
 
 # Stops

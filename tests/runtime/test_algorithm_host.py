@@ -64,7 +64,11 @@ class Scene:
         return Trial(
             metadata=ObjectMeta(name=f"t{index}", namespace="ns", uid=f"u{index}", labels={"a": "b"}),
             spec=TrialSpec(objective=OBJECTIVE, parameter_assignments=(ParameterAssignment("x", str(index)),)),
-            status=TrialStatus(conditions=conditions, observation=Observation((Metric("loss", value, value, value),))),
+            status=TrialStatus(
+                conditions=conditions,
+                completion_time=None if state is None else "now",
+                observation=Observation((Metric("loss", value, value, value),)),
+            ),
         )
 
     def propose(self, count: int = 1) -> None:

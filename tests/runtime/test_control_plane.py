@@ -11,7 +11,7 @@ from pykatib.algorithms import registry
 from pykatib.algorithms.contract import Algorithm, Ask, FinishedTrial, Proposal
 from pykatib.algorithms.space import SearchSpace
 from pykatib.api import names
-from pykatib.api.conditions import find_condition
+from pykatib.api.conditions import find_condition, set_condition
 from pykatib.api.errors import InvalidInput, StorageFailed, Unavailable
 from pykatib.api.experiment import (
     ConfigMapSource,
@@ -43,6 +43,7 @@ BODY: dict[str, Any] = {
     "kind": "Job",
     "spec": {"template": {"spec": {"containers": [{"name": "main", "args": ["${trialParameters.x}"]}]}}},
 }
+DOUBLE = ParameterSpec("x", "double", FeasibleSpace(min="0", max="1"))
 TEMPLATE_TEXT = msgspec.json.encode(BODY).decode()
 
 
@@ -83,6 +84,7 @@ class Scene:
 
     def create(self, *, template: dict[str, Any] | None = None, **spec: Any) -> Experiment:
         given: dict[str, Any] = {
+            "parameters": (ParameterSpec("x", "int", FeasibleSpace(min="1", max="9")),),
             "algorithm": AlgorithmSpec("random", (Setting("random_state", "1"),)),
             "parallel_trial_count": 2,
             "max_trial_count": 4,
@@ -93,7 +95,6 @@ class Scene:
             Experiment(
                 metadata=ObjectMeta(name="e", namespace="ns"),
                 spec=ExperimentSpec(
-                    parameters=(ParameterSpec("x", "int", FeasibleSpace(min="1", max="9")),),
                     objective=ObjectiveSpec("minimize", None, "loss", (), (MetricStrategy("loss", "min"),)),
                     trial_template=TrialTemplate(
                         trial_parameters=(TrialParameterSpec("x", "", "x"),),
@@ -177,6 +178,40 @@ def test_an_experiment_runs_to_its_end_with_as_many_trials_at_a_time_as_allowed(
     assert status.current_optimal_trial.observation.metrics[0].min == "2.0"
     assert (status.trials, status.trials_succeeded) == (4, 4)
     assert not scene.plane.has_work()
+
+
+def test_a_trial_costs_the_same_few_looks_however_many_there_are(scene: Scene) -> None:
+    def steps_of(count: int) -> int:
+        mine = Scene()
+        mine.create(max_trial_count=count, parallel_trial_count=1, parameters=(DOUBLE,))
+        steps = 0
+        while True:
+            while mine.plane.step():
+                steps += 1
+            if not mine.jobs:
+                return steps
+            for job in mine.jobs:
+                mine.end(job)
+
+    few, many = steps_of(5), steps_of(25)
+    assert (many - few) / 20 == 6.0  # Trial: start, end; Suggestion: ask; Experiment: ask, create, count
+
+
+def test_an_early_stop_from_outside_is_completed_with_its_observation(scene: Scene) -> None:
+    scene.create(parallel_trial_count=1)
+    scene.run()
+    [trial] = scene.trials
+    scene.observations.report("ns", trial.metadata.name, [MetricLog(1.0, "loss", "0.5")])
+    conditions = set_condition(
+        trial.status.conditions, names.EARLY_STOPPED, reason="TrialEarlyStopped", message="", now=scene.clock.now()
+    )
+    status = msgspec.structs.replace(trial.status, conditions=conditions)
+    scene.store.update_status(msgspec.structs.replace(trial, status=status))
+    scene.run()
+    assert scene.states() == ["EarlyStopped", "Running"]
+    assert scene.experiment.status.current_optimal_trial.best_trial_name == trial.metadata.name
+    scene.run_to_the_end()
+    assert scene.experiment.status.conditions[-1].reason == names.EXPERIMENT_MAX_TRIALS_REACHED
 
 
 def test_events_of_a_trial_are_katibs(scene: Scene) -> None:

@@ -13,7 +13,15 @@ from typing import Any
 import msgspec
 
 from pykatib.api import names
-from pykatib.api.conditions import Conditions, end_running, set_condition, set_terminal
+from pykatib.api.conditions import (
+    Conditions,
+    end_running,
+    find_condition,
+    is_true,
+    set_condition,
+    set_terminal,
+    without_condition,
+)
 from pykatib.api.experiment import RetryPolicy
 from pykatib.api.meta import ObjectMeta, OwnerReference, Reference
 from pykatib.api.objects import WorkerJob
@@ -69,6 +77,8 @@ def plan_trial(trial: Trial, view: JobView | None, now: float) -> Plan:
         if view is None or (trial.spec.retain_run and not _runs_on(trial, view)):
             return NOTHING
         return Plan(_delete_job(trial, view))
+    if is_true(trial.status.conditions, names.EARLY_STOPPED):
+        return _plan_early_stopped(trial, view, now)
     if view is not None and view.verdict.state == "succeeded":  # what has been done is not thrown away
         return _plan_succeeded(trial, view, now)
     if view is not None and attempt_of(view.job) < _attempts(trial.status):
@@ -294,6 +304,22 @@ def _plan_failed(trial: Trial, view: JobView, now: float, *, retain: bool) -> Pl
     plain = msgspec.structs.replace(view, observation=None)  # a failed Trial has no observation, as in Katib
     kind, reason, message = names.FAILED, names.TRIAL_FAILED, "Trial has failed"
     return _plan_end(trial, plain, kind, reason, message, event, now, retain=retain)
+
+
+def _plan_early_stopped(trial: Trial, view: JobView | None, now: float) -> Plan:
+    """Somebody has announced that the Trial is stopped early: its observation is read before its job goes."""
+    conditions = trial.status.conditions
+    said = find_condition(conditions, names.EARLY_STOPPED)
+    assert said is not None, "the caller has seen it"
+    conditions = without_condition(conditions, names.EARLY_STOPPED)
+    conditions = set_terminal(conditions, names.EARLY_STOPPED, reason=said.reason, message=said.message, now=now)
+    status = _with_status(
+        trial,
+        conditions=conditions,
+        completion_time=rfc3339(now),
+        observation=view.observation if view is not None else None,
+    )
+    return Plan((status, *(() if view is None or trial.spec.retain_run else _delete_job(trial, view))))
 
 
 def _plan_suspended(trial: Trial, view: JobView | None, now: float) -> Plan:

@@ -34,8 +34,14 @@ FINISHED_STATES = (
 
 
 def trial_state(trial: Trial) -> str:
-    """The one state under which a Trial is counted."""
+    """The one state under which a Trial is counted.
+
+    EarlyStopped is written from outside, by whoever stops Trials; it counts once the controller has read the
+    observation and completed the Trial.
+    """
     held = {condition.type for condition in trial.status.conditions if condition.status == names.TRUE}
+    if trial.status.completion_time is None:
+        held.discard(names.EARLY_STOPPED)
     for kind in _PRECEDENCE:
         if kind in held:
             return kind

@@ -333,7 +333,6 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ),
     # Metrics collectors
     (collector("Stdout"), f"{COLLECTOR}.collector.kind", "did you mean `StdOut`?"),
-    (collector("None"), f"{COLLECTOR}.collector.kind", "without metrics there is no objective to optimise; use Push"),
     (
         collector("StdOut", filter={"metricsFormat": ["(a)=(b)", "(a"]}),
         f"{COLLECTOR}.source.filter.metricsFormat[1]",

@@ -12,6 +12,7 @@ import pytest
 from job_bench import JobBench, condition_of, manifest, py, sh
 
 from pykatib.api import names
+from pykatib.api.errors import InvalidInput
 
 PUSH = "import json, os; f = open(os.environ['PYKATIB_METRICS_FILE'], 'a'); f.write(json.dumps({'loss': 0.25}) + '\\n')"
 REPORT = "from pykatib.sdk.report import report_metrics; report_metrics({'loss': 0.25})"
@@ -109,13 +110,54 @@ def test_metrics_that_the_program_pushes(bench: JobBench, program: list[str]) ->
     assert bench.values(trial) == ["0.25"]
 
 
-def test_a_collector_that_cannot_work_here_is_refused_at_once(bench: JobBench) -> None:
-    custom = {
-        "collector": {"kind": "Custom", "customCollector": {"name": "mine", "image": "mine", "command": ["mine"]}},
-        "source": {"fileSystemPath": {"path": "/tmp/metrics", "kind": "File"}},
+def test_with_no_collector_what_the_program_pushes_counts(bench: JobBench) -> None:
+    [trial] = bench.run(manifest(py(PUSH), collector=collector("None")))
+    assert (condition_of(trial), bench.values(trial)) == (names.SUCCEEDED, ["0.25"])
+
+
+def custom(script: str) -> dict[str, Any]:
+    """A collector of the user's own, beside a program that writes below /metrics."""
+    return {
+        "collector": {
+            "kind": "Custom",
+            "customCollector": {"name": "mine", "image": "mine", "command": sh(script)},
+        },
+        "source": {"fileSystemPath": {"path": "/metrics/result", "kind": "File"}},
     }
-    with pytest.raises(Exception, match="Custom"):
-        bench.create(manifest(sh("true"), collector=custom))
+
+
+WRITES = sh("echo busy; sleep 0.2; echo 'the loss was 0.5' > /metrics/result")
+UNTIL_MAIN_ENDED = "until grep -q '/main' \"$PYKATIB_EXIT_FILE\" 2>/dev/null; do sleep 0.05; done; "
+
+
+def test_a_custom_collector_runs_beside_the_program_and_what_it_prints_counts(bench: JobBench) -> None:
+    collects = custom(UNTIL_MAIN_ENDED + "echo \"loss=$(cut -d' ' -f4 /metrics/result)\"")
+    [trial] = bench.run(manifest(WRITES, collector=collects))
+    assert (condition_of(trial), bench.values(trial)) == (names.SUCCEEDED, ["0.5"])
+
+
+def test_a_custom_collector_may_push(bench: JobBench) -> None:
+    collects = custom(UNTIL_MAIN_ENDED + 'echo \'{"loss": 0.75}\' >> "$PYKATIB_METRICS_FILE"')
+    [trial] = bench.run(manifest(WRITES, collector=collects))
+    assert (condition_of(trial), bench.values(trial)) == (names.SUCCEEDED, ["0.75"])
+
+
+def test_a_custom_collector_that_fails_says_so_and_metrics_are_unavailable(bench: JobBench) -> None:
+    [trial] = bench.run(manifest(WRITES, collector=custom("exit 3")))
+    assert condition_of(trial) == names.METRICS_UNAVAILABLE
+    assert any("Custom collector exited with code 3" in event.message for event in bench.events(names.METRICS))
+
+
+def test_a_custom_collector_ends_with_a_program_that_failed(bench: JobBench) -> None:
+    [trial] = bench.run(manifest(sh("exit 1"), collector=custom("sleep 1000")))
+    assert condition_of(trial) == names.FAILED
+
+
+def test_a_custom_collector_that_is_not_there_is_refused_at_once(bench: JobBench) -> None:
+    collects = custom("true")
+    collects["collector"]["customCollector"]["command"] = ["/no/such/program"]
+    with pytest.raises(InvalidInput, match=r"customCollector\.command: there is no /no/such/program"):
+        bench.create(manifest(sh("true"), collector=collects))
 
 
 # What a program is given

@@ -31,6 +31,7 @@ LABEL_INJECTION: Final = "katib.kubeflow.org/metrics-collector-injection"
 FINALIZER_EXPERIMENT: Final = "update-prometheus-metrics"
 FINALIZER_TRIAL: Final = "clean-metrics-in-db"
 ENV_TRIAL_NAME: Final = "KATIB_TRIAL_NAME"
+ENV_EXIT_FILE: Final = "PYKATIB_EXIT_FILE"  # pykatib's own: it is written when the main process has ended
 ENV_METRICS_FILE: Final = "PYKATIB_METRICS_FILE"  # pykatib's own: where a worker appends the metrics that it pushes
 ENV_DB_MANAGER_ADDRESS: Final = "KATIB_DB_MANAGER_ADDR"  # pykatib's own: where a worker's metrics go over the wire
 DEFAULT_DB_MANAGER_ADDRESS: Final = "katib-db-manager.kubeflow:6789"

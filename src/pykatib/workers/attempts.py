@@ -3,6 +3,7 @@
 <trial folder>/<n>/output.log      what the processes printed
                    exit.json       how they ended, written by the supervisor
                    metrics.jsonl   what they pushed
+                   collector.log   what a collector of the user's own printed; collector-exit.json, how it ended
                    metrics/        what a collector reads, where no volume of the job holds it
                    volumes/        what was mounted; removed with the worker job
 """
@@ -22,6 +23,8 @@ from pykatib.workers.volumes import PlannedFile
 LOG_NAME: Final = "output.log"
 MAIN: Final = "main"
 """The stage of the main process; `init-<n>` are those before it."""
+COLLECTOR: Final = "collector"
+"""The process beside it that is a user's own collector."""
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -53,6 +56,16 @@ class AttemptFolder(msgspec.Struct, frozen=True):
         """What the processes pushed."""
         return self.path / "metrics.jsonl"
 
+    @property
+    def collector_log(self) -> Path:
+        """What a collector of the user's own printed."""
+        return self.path / "collector.log"
+
+    @property
+    def collector_exit(self) -> Path:
+        """How a collector of the user's own ended."""
+        return self.path / "collector-exit.json"
+
     def make(self, folders: tuple[Path, ...], files: tuple[PlannedFile, ...]) -> None:
         """Makes what the processes will find.
 
@@ -60,8 +73,8 @@ class AttemptFolder(msgspec.Struct, frozen=True):
             StorageFailed: it cannot be written.
         """
         try:
-            for folder in (self.path, *folders):
-                os.makedirs(folder, exist_ok=True)
+            for folder in dict.fromkeys((self.path, *folders)):
+                _make_folder(folder)
             for file in files:
                 if file.keep and file.path.exists():
                     continue
@@ -87,6 +100,14 @@ class AttemptFolder(msgspec.Struct, frozen=True):
     def drop_volumes(self) -> None:
         """Removes what was mounted, as a cluster does when a pod goes."""
         shutil.rmtree(self.path / "volumes", ignore_errors=True)
+
+
+def _make_folder(path: Path) -> None:
+    """As os.makedirs, which looks before it makes: here the folder is new, and its parent there or new as well."""
+    try:
+        os.mkdir(path)
+    except (FileNotFoundError, FileExistsError):
+        os.makedirs(path, exist_ok=True)  # says so where something else has that name
 
 
 def attempts_in(trial_folder: Path) -> list[AttemptFolder]:

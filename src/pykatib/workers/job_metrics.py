@@ -42,6 +42,7 @@ class JobMetrics:
             log_path=folder.log,
             source_path=source_path,
             push_path=folder.pushed,
+            collector_log_path=folder.collector_log,
             log_bound=log_bound,
         )
         self.next_read = 0.0
@@ -88,5 +89,5 @@ def forget_what_is_read_again(
 
 
 def metrics_environment(folder: AttemptFolder) -> dict[str, str]:
-    """What tells a process where to push."""
-    return {names.ENV_METRICS_FILE: str(folder.pushed)}
+    """What tells a process where to push, and a collector of the user's own when the main process has ended."""
+    return {names.ENV_METRICS_FILE: str(folder.pushed), names.ENV_EXIT_FILE: str(folder.exit)}

@@ -6,7 +6,7 @@ from typing import Final
 
 from pykatib.api.objects import WorkerJob
 from pykatib.api.trial import Trial
-from pykatib.workers.attempts import MAIN, AttemptFolder
+from pykatib.workers.attempts import COLLECTOR, MAIN, AttemptFolder
 from pykatib.workers.job_metrics import JobMetrics
 from pykatib.workers.logfile import last_lines
 from pykatib.workers.pod import PodPlan, ProcessPlan
@@ -14,6 +14,8 @@ from pykatib.workers.processes import ProcessExit
 
 FIRST_BACKOFF_SECONDS: Final = 1.0
 LONGEST_BACKOFF_SECONDS: Final = 60.0
+COLLECTOR_SECONDS: Final = 30.0
+"""How long the user's own collector may go on when the main process has ended."""
 _LAST_LINE_COUNT: Final = 20
 _LAST_LINE_BYTES: Final = 4096
 
@@ -34,6 +36,8 @@ class JobRun:
         self.process_id = ""  # of the process that was asked for and has not been heard to end
         self.metrics: JobMetrics | None = None  # of a main process that has been started
         self.ended: ProcessExit | None = None  # its exit, while metrics are left to be read
+        self.collector_id = ""  # of the user's own collector, until it has been heard to end
+        self.collector_until: float | None = None  # when it is ended, if it does not leave by itself
 
         self.started_at: float | None = None
         self.limit_seconds: int | None = None
@@ -57,6 +61,12 @@ class JobRun:
         self.stages = deque((f"init-{index}", process) for index, process in enumerate(plan.init))
         self.stages.append((MAIN, plan.main))
 
+    def name_collector(self) -> str:
+        """The id of the user's own collector in this attempt."""
+        assert self.folder is not None
+        self.collector_id = f"{self.uid}/{self.folder.number}/{COLLECTOR}"
+        return self.collector_id
+
     def name_process(self, stage: str) -> str:
         """The id of a stage's process: one that no other process ever had or will have."""
         assert self.folder is not None
@@ -72,7 +82,7 @@ class JobRun:
     def next_moment(self) -> float | None:
         """When it wants a look though nothing is heard of it."""
         if self.ended is not None:
-            return 0.0
+            return 0.0 if self.collector_until is None else self.collector_until
         moments = [self.deadline, self.retry_at, self.metrics.next_read if self.metrics is not None else None]
         return min((moment for moment in moments if moment is not None), default=None)
 

@@ -23,7 +23,9 @@ import msgspec
 from pykatib.api import names
 from pykatib.api.errors import FieldError
 from pykatib.api.job import Container, Job
+from pykatib.api.shared import MetricsCollectorSpec
 from pykatib.api.trial import Trial
+from pykatib.api.wire import decode
 from pykatib.workers.environment import (
     DEVICE_VARIABLES,
     Lookup,
@@ -49,6 +51,7 @@ from pykatib.workers.pod_rules import (
 from pykatib.workers.slots import Machine, Request
 from pykatib.workers.volumes import PathMap, PlannedFile, VolumePlan, container_path, mount_points, plan_volumes
 
+CUSTOM_COLLECTOR: Final = "spec.metricsCollectorSpec.collector.customCollector"
 DEFAULT_GRACE_SECONDS: Final = 5  # the cluster's 30 s are long for a person who has pressed Ctrl-C
 
 
@@ -76,12 +79,14 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
 class PodPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a Trial's Job means here. Make `folders`, write `files`, run `init` in order, then `main`.
 
+    `collector` is a collector of the user's own, which runs beside `main` and sees the metrics folder as it does.
     `request` is what to take from the slots first, `collector_path` the local file or folder that metrics are read
     from, `backoff_limit` and `active_deadline_seconds` are None where the manifest says nothing.
     """
 
     init: tuple[ProcessPlan, ...]
     main: ProcessPlan
+    collector: ProcessPlan | None
     folders: tuple[Path, ...]
     files: tuple[PlannedFile, ...]
     request: Request
@@ -140,6 +145,7 @@ class _Planner:
         self._folders: list[Path] = [self._folder]
         self._files: list[PlannedFile] = []
         self._collector_path: Path | None = None
+        self._metrics_mount: dict[str, Path] = {}
         self._first_in_path, shims = python_folders(place.python, self._folder / "bin")
         self._files.extend(shims)
 
@@ -149,12 +155,13 @@ class _Planner:
         findings, machine = self._findings, self._place.machine
         check_job_spec(spec, findings)
         primary = check_pod_spec(pod, self._trial.spec.primary_container_name, findings)
+        own_collector = custom_collector(self._trial.spec.metrics_collector)
         volumes = plan_volumes(
             pod.volumes,
             path=f"{POD}.volumes",
             folder=self._folder / "volumes",
             pod=self._pod,
-            containers=(*pod.containers, *pod.init_containers),
+            containers=(*pod.containers, *pod.init_containers, *own_collector),
             machine=machine,
             lookup=self._place.lookup,
             findings=findings,
@@ -176,6 +183,7 @@ class _Planner:
                     "asks for no GPU, so Trials see none; resources.limits: {nvidia.com/gpu: 1} gives each its own"
                 )
                 findings.warn(f"{at}.resources", message)
+        collector = [self._process(one, CUSTOM_COLLECTOR, volumes, collects=True) for one in own_collector]
         if findings.refusals or main is None:
             return Refused(findings.refusals)
         deadlines = [one for one in (spec.active_deadline_seconds, pod.active_deadline_seconds) if one is not None]
@@ -183,6 +191,7 @@ class _Planner:
         plan = PodPlan(
             init=tuple(process for process in init if process is not None),
             main=main,
+            collector=collector[0] if collector else None,
             folders=tuple(dict.fromkeys(self._folders)),
             files=tuple(self._files),
             request=request,
@@ -195,7 +204,13 @@ class _Planner:
         return plan.with_gpus(()) if machine.gpu_ids else plan
 
     def _process(
-        self, container: Container, path: str, volumes: VolumePlan, *, primary: bool = False
+        self,
+        container: Container,
+        path: str,
+        volumes: VolumePlan,
+        *,
+        primary: bool = False,
+        collects: bool = False,
     ) -> ProcessPlan | None:
         findings, place = self._findings, self._place
         image = place.images.find(container.image)
@@ -205,7 +220,7 @@ class _Planner:
                 f"{place.manifest_folder}; --image {container.image or 'IMAGE'}=FOLDER says where its files are"
             )
             findings.warn(f"{path}.image", message)
-        added = {names.ENV_TRIAL_NAME: self._trial.metadata.name} if primary else {}
+        added = {names.ENV_TRIAL_NAME: self._trial.metadata.name} if primary or collects else {}
         if self._job.spec.completion_mode == "Indexed":
             added["JOB_COMPLETION_INDEX"] = "0"
         variables = container_variables(
@@ -235,7 +250,9 @@ class _Planner:
                 path=path,
                 findings=findings,
             )
-            mounts = {**mounts, mount[0]: mount[1]} if mount is not None else mounts
+            self._metrics_mount = dict([mount]) if mount is not None else {}
+        if source is not None or collects:
+            mounts = {**mounts, **self._metrics_mount}
         longest_first = tuple(sorted(mounts.items(), key=lambda mount: -len(mount[0])))
         paths = PathMap(longest_first, image.folder if image else None)
         if source is not None:
@@ -328,6 +345,13 @@ class _Planner:
         env = {**inherited, **thread_variables(request.millicpus), "PYTHONUNBUFFERED": "1", **own}
         env["PATH"] = search_path(self._first_in_path, own.get("PATH"), inherited.get("PATH", ""))
         return env
+
+
+def custom_collector(collector: MetricsCollectorSpec | None) -> tuple[Container, ...]:
+    """The container that collects metrics, where the user has given one of their own."""
+    if collector is None or collector.kind != names.CUSTOM or collector.collector is None:
+        return ()
+    return (decode(bytes(collector.collector.custom_collector), Container),)
 
 
 def _identity(trial: Trial, job: Job, machine: Machine, attempt: int) -> PodIdentity:

@@ -15,7 +15,7 @@ from pykatib.api.suggestion import TrialAssignment
 from pykatib.api.wire import decode
 from pykatib.control.blueprint import Blueprint
 from pykatib.workers.collectors.collector import check_collector
-from pykatib.workers.pod import Place, PodPlan, Refused, plan_pod
+from pykatib.workers.pod import CUSTOM_COLLECTOR, Place, PodPlan, Refused, plan_pod
 
 
 class _Kind(msgspec.Struct):
@@ -89,4 +89,6 @@ def _first_value(parameter: ParameterSpec) -> str:
 
 
 def _within(prefix: str, error: FieldError) -> FieldError:
+    if error.path.startswith(CUSTOM_COLLECTOR):
+        return error
     return FieldError(f"{prefix}.{error.path}" if error.path else prefix, error.message)

@@ -125,14 +125,13 @@ def test_an_endpoint_that_never_answers_is_explained(tmp_path: Path) -> None:
     assert "http://127.0.0.1:1/m" in collector.problems[-1]
 
 
-def test_kind_none_collects_nothing(tmp_path: Path) -> None:
+def test_kind_none_reads_what_the_program_pushes_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"loss=1\n")
-    (tmp_path / "push").write_bytes(b'{"loss": 1}\n')
+    (tmp_path / "push").write_bytes(b'{"loss": 2}\n')
     collector = make_collector(
         spec_of_kind("None"), metric_names=NAMES, log_path=tmp_path / "log", push_path=tmp_path / "push"
     )
-    assert finish(collector) == []
-    assert collector.problems == ()
+    assert finish(collector) == [("loss", "2")]
 
 
 def test_a_half_line_before_a_truncation_is_never_completed(tmp_path: Path) -> None:
@@ -148,7 +147,6 @@ def test_a_half_line_before_a_truncation_is_never_completed(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("spec", "path"),
     [
-        ('{"collector": {"kind": "Custom"}}', "collector.kind"),
         ('{"collector": {"kind": "Stdout"}}', "collector.kind"),
         ('{"collector": {"kind": "File"}}', "source.fileSystemPath.path"),
         ('{"source": {"filter": {"metricsFormat": ["(a)=(b)", "(a"]}}}', "source.filter.metricsFormat[1]"),

@@ -17,7 +17,7 @@ from pykatib.api.schema_walk import decode_tree, did_you_mean, shown
 from pykatib.api.shared import HTTPGet, MetricsCollectorSpec, SourceSpec
 
 PATH = "spec.metricsCollectorSpec"
-COLLECTOR_KINDS = tuple(kind for kind in names.COLLECTOR_KINDS if kind != names.NONE)
+COLLECTOR_KINDS = names.COLLECTOR_KINDS
 
 FilterCheck: TypeAlias = Callable[[str], str | None]
 """Says what is wrong with a `metricsFormat` expression, None where nothing is."""
@@ -43,13 +43,6 @@ def check_collector(
     if metrics is None:
         return
     kind, source = metrics.kind, metrics.source or SourceSpec()
-    if kind == names.NONE:
-        yield FieldError(
-            f"{PATH}.collector.kind",
-            'found "None": without metrics there is no objective to optimise; '
-            f"use {names.PUSH} where the program reports its metrics itself",
-        )
-        return
     if kind not in supported:
         known = ", ".join(supported)
         hint = did_you_mean(kind, supported)

@@ -4,7 +4,8 @@
 ended. Neither waits for anything. Logs come in the order in which they were written, and only those of wanted metrics;
 times that pykatib itself gives never run backwards, whatever the machine's clock does.
 
-What a program pushes is read for every kind (but None), as Katib's database takes a push from any Trial.
+What a program pushes is read for every kind, as Katib's database takes a push from any Trial; with the kind None there
+is nothing else.
 """
 
 from collections.abc import Iterator, Sequence
@@ -98,6 +99,7 @@ def make_collector(
     log_path: Path,
     source_path: Path | None = None,
     push_path: Path | None = None,
+    collector_log_path: Path | None = None,
     port: int | None = None,
     log_bound: LogBound | None = None,
     scrape_interval_seconds: float = INTERVAL_SECONDS,
@@ -110,6 +112,7 @@ def make_collector(
         log_path: Where the primary process' output goes.
         source_path: Where `fileSystemPath.path` lies on this machine; the path itself where None.
         push_path: What the job knows as PYKATIB_METRICS_FILE.
+        collector_log_path: Where the output of a Custom collector goes; it is read as lines of text.
         port: Where the program listens, if not at `httpGet.port`.
         log_bound: How much of the log is to be kept.
         scrape_interval_seconds: How often PrometheusMetric asks.
@@ -117,7 +120,7 @@ def make_collector(
     Raises:
         InvalidInput: the spec cannot be followed; see `check_collector`.
     """
-    errors = [error for error in check_collector(spec) if spec.kind != names.CUSTOM]
+    errors = check_collector(spec)
     if errors:
         raise InvalidInput(errors)
     source = spec.source or SourceSpec()
@@ -143,8 +146,10 @@ def make_collector(
             http_headers=scrape.http_headers,
         )
         sources.append(ScrapeSource(scrape, metric_names, interval_seconds=scrape_interval_seconds))
-    if push_path is not None and spec.kind != names.NONE:
-        is_needed = spec.kind == names.PUSH
+    elif spec.kind == names.CUSTOM and collector_log_path is not None:
+        sources.append(LogSource(collector_log_path, TextParser(metric_names, filters=filters), bound=log_bound))
+    if push_path is not None:
+        is_needed = spec.kind in (names.PUSH, names.NONE)
         sources.append(FileSource(push_path, JsonLinesParser(metric_names), is_needed=is_needed))
     return Collector(sources, objective_metric_name=metric_names[0] if metric_names else "")
 
@@ -156,15 +161,6 @@ def check_collector(spec: MetricsCollectorSpec, *, path: str = "spec.metricsColl
     kind_path = f"{path}.collector.kind"
     if spec.kind not in names.COLLECTOR_KINDS:
         errors.append(FieldError(kind_path, f"{spec.kind!r} is none of {', '.join(names.COLLECTOR_KINDS)}"))
-    elif spec.kind == names.CUSTOM:
-        errors.append(
-            FieldError(
-                kind_path,
-                "a Custom collector is a container of yours and is not started on this machine; its job may append "
-                f"lines of JSON to the file that ${names.ENV_METRICS_FILE} names, or use StdOut, File, "
-                "TensorFlowEvent, PrometheusMetric or Push",
-            )
-        )
     elif spec.kind in (names.FILE, names.TENSORFLOW_EVENT):
         if source.file_system_path is None or not source.file_system_path.path:
             errors.append(FieldError(f"{path}.source.fileSystemPath.path", f"{spec.kind} needs it: where metrics are"))

@@ -17,6 +17,7 @@ from pykatib.control.trial_plan import (
     ANNOTATION_ATTEMPT,
     JobView,
     attempt_of,
+    is_being_stopped,
     plan_trial,
     with_job_words,
     worker_reference,
@@ -305,7 +306,7 @@ def announced(**fields: Any) -> Trial:
 
 @pytest.mark.parametrize("verdict", [Verdict("running"), SUCCEEDED, FAILED], ids=lambda verdict: verdict.state)
 def test_an_early_stopped_trial_keeps_its_observation_and_only_then_loses_its_job(verdict: Verdict) -> None:
-    plan = plan_trial(announced(), job_view(verdict, seen=observation("2")), NOW + 5)
+    plan = plan_trial(announced(), job_view(verdict), NOW + 5, reported=observation("2"))
     assert told(plan)[:2] == ["status Trial EarlyStopped=True TrialEarlyStopped", "delete Job e-0"]
     status = status_in(plan)
     assert status.observation == observation("2")
@@ -320,13 +321,15 @@ def test_an_early_stopped_trial_keeps_its_observation_and_only_then_loses_its_jo
 
 def test_an_early_stopped_trial_with_retain_keeps_its_job() -> None:
     given = announced(retain=True)
-    plan = plan_trial(given, job_view(seen=observation("2")), NOW)
+    plan = plan_trial(given, job_view(), NOW, reported=observation("2"))
     assert told(plan) == ["status Trial EarlyStopped=True TrialEarlyStopped"]
     assert plan_trial(after(given, plan), job_view(SUCCEEDED, seen=observation("1")), NOW) is NOTHING
 
 
 def test_an_early_stopped_trial_without_a_job_is_completed_as_well() -> None:
-    assert told(plan_trial(announced(), None, NOW)) == ["status Trial EarlyStopped=True TrialEarlyStopped"]
+    plan = plan_trial(announced(), None, NOW, reported=observation("2"))
+    assert told(plan) == ["status Trial EarlyStopped=True TrialEarlyStopped"]
+    assert status_in(plan).observation == observation("2")
 
 
 # Stops
@@ -363,7 +366,7 @@ def test_a_failure_during_a_suspension_counts_and_its_retry_waits() -> None:
 @pytest.mark.parametrize("verdict", [Verdict("running"), FAILED])
 def test_a_killed_trial_ends_with_what_it_has_reported(verdict: Verdict) -> None:
     given = trial(stop=names.STOP_KILL, state=names.RUNNING, retries=RetryPolicy(crash=9))
-    plan = plan_trial(given, job_view(verdict, seen=observation("3")), NOW)
+    plan = plan_trial(given, job_view(verdict), NOW, reported=observation("3"))
     assert told(plan)[:2] == ["status Trial Killed=True TrialKilled", "delete Job e-0"]
     status = status_in(plan)
     assert (status.observation, status.completion_time) == (observation("3"), NOW_TEXT)
@@ -371,7 +374,24 @@ def test_a_killed_trial_ends_with_what_it_has_reported(verdict: Verdict) -> None
 
 
 def test_a_trial_without_a_job_is_killed_too() -> None:
-    assert told(plan_trial(trial(stop=names.STOP_KILL), None, NOW)) == ["status Trial Killed=True TrialKilled"]
+    plan = plan_trial(trial(stop=names.STOP_KILL), None, NOW, reported=observation("3"))
+    assert told(plan) == ["status Trial Killed=True TrialKilled"]
+    assert status_in(plan).observation == observation("3")
+
+
+@pytest.mark.parametrize(
+    ("given", "stopped"),
+    [
+        pytest.param(trial(state=names.RUNNING), False, id="runs"),
+        pytest.param(trial(state=names.RUNNING, stop=names.STOP_SUSPEND), False, id="suspended"),
+        pytest.param(trial(state=names.RUNNING, stop=names.STOP_KILL), True, id="to be killed"),
+        pytest.param(trial(state=names.KILLED, stop=names.STOP_KILL), False, id="killed"),
+        pytest.param(announced(), True, id="early stop announced"),
+        pytest.param(trial(state=names.EARLY_STOPPED), False, id="early stopped"),
+    ],
+)
+def test_logs_are_read_for_trials_that_are_being_stopped(given: Trial, *, stopped: bool) -> None:
+    assert is_being_stopped(given) == stopped
 
 
 # Deletion

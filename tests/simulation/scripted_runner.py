@@ -6,16 +6,19 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from pykatib.api import names
+from pykatib.api.conditions import set_condition
 from pykatib.api.errors import FieldError, NotFound
 from pykatib.api.experiment import Experiment
 from pykatib.api.meta import Reference
 from pykatib.api.objects import WorkerJob
 from pykatib.api.shared import MetricLog
+from pykatib.api.trial import Trial
+from pykatib.control.view import is_finished
 from pykatib.runtime.clock import ManualClock
 from pykatib.store.contract import Change, ObservationStore, Store
 from pykatib.workers import jobstatus
 
-FATES = ("succeed",) * 8 + ("fail", "hang", "vanish", "say nothing")
+FATES = ("succeed",) * 8 + ("fail", "hang", "vanish", "say nothing", "stop early")
 MOST_MISFORTUNES = 3
 """How often the jobs of one Trial may come to grief before one succeeds."""
 
@@ -97,8 +100,25 @@ class ScriptedRunner:
         log = MetricLog(moment, "loss", repr(x * x + worse_by))
         self._observations.report(process.job.metadata.namespace, process.job.metadata.name, [log])
 
+    def _announce_early_stop(self, process: _Process) -> None:
+        """What a collector does: metrics, then the word that the Trial is stopped; the job ends a moment later."""
+        now = self._clock.now()
+        self._report(process, now, worse_by=0.5)
+        job = process.job.metadata
+        process.fate, process.ends_at = "say nothing", now + 1.0
+        trial = self._store.find(Reference(names.TRIAL, job.namespace, job.name))
+        if isinstance(trial, Trial) and job.is_controlled_by(trial.metadata.uid) and not is_finished(trial):
+            conditions = set_condition(
+                trial.status.conditions, names.EARLY_STOPPED, reason=names.TRIAL_EARLY_STOPPED, message="", now=now
+            )
+            status = msgspec.structs.replace(trial.status, conditions=conditions)
+            self._store.update_status(msgspec.structs.replace(trial, status=status))
+
     def _end(self, process: _Process) -> None:
         now = self._clock.now()
+        if process.fate == "stop early":
+            self._announce_early_stop(process)
+            return
         del self.processes[process.job.metadata.uid]
         if process.fate in ("fail", "vanish"):
             reason = names.WORKER_LOST if process.fate == "vanish" else names.BACKOFF_LIMIT_EXCEEDED

@@ -387,6 +387,7 @@ class World:
                 names.SUCCEEDED: (status.trials_succeeded, status.succeeded_trial_list),
                 names.FAILED: (status.trials_failed, status.failed_trial_list),
                 names.KILLED: (status.trials_killed, status.killed_trial_list),
+                names.EARLY_STOPPED: (status.trials_early_stopped, status.early_stopped_trial_list),
                 names.METRICS_UNAVAILABLE: (status.trial_metrics_unavailable, status.metrics_unavailable_trial_list),
             }
             for state, (count, listed) in counted.items():
@@ -403,7 +404,7 @@ class World:
             assert plan.actions == (), "planning again plans something new"
             for trial in trials:
                 assert trial.status.completion_time is not None
-                if trial_state(trial) == names.SUCCEEDED:
+                if trial_state(trial) in (names.SUCCEEDED, names.EARLY_STOPPED):
                     assert trial.status.observation is not None
         assert not kept, f"jobs are left: {kept}"
         assert not self.runner.processes

@@ -42,7 +42,7 @@ FOREIGN_JOB_SECONDS = 5.0
 
 
 class JobView(msgspec.Struct, frozen=True):
-    """A worker job as the planner sees it. `observation` is read for jobs that have ended, before they are deleted."""
+    """A worker job as the planner sees it. `observation` is read for jobs that have succeeded, before they go."""
 
     job: WorkerJob
     verdict: Verdict
@@ -67,8 +67,17 @@ class _Kind(msgspec.Struct, rename="camel"):
     kind: str = ""
 
 
-def plan_trial(trial: Trial, view: JobView | None, now: float) -> Plan:
-    """The next steps of a Trial, given its worker job if there is one."""
+def is_being_stopped(trial: Trial) -> bool:
+    """Whether an active Trial is to end now with what it has reported, whatever has become of its job."""
+    announced = is_true(trial.status.conditions, names.EARLY_STOPPED)
+    return (announced or trial.spec.stop == names.STOP_KILL) and not is_finished(trial)
+
+
+def plan_trial(trial: Trial, view: JobView | None, now: float, *, reported: Observation | None = None) -> Plan:
+    """The next steps of a Trial, given its worker job if there is one.
+
+    `reported` is what the logs say so far; it is read for Trials that are being stopped, and for no others.
+    """
     if trial.metadata.deletion_timestamp is not None:
         return _plan_deleted(trial)
     if view is not None and not view.job.metadata.is_controlled_by(trial.metadata.uid):
@@ -78,13 +87,13 @@ def plan_trial(trial: Trial, view: JobView | None, now: float) -> Plan:
             return NOTHING
         return Plan(_delete_job(trial, view))
     if is_true(trial.status.conditions, names.EARLY_STOPPED):
-        return _plan_early_stopped(trial, view, now)
+        return _plan_early_stopped(trial, view, reported, now)
     if view is not None and view.verdict.state == "succeeded":  # what has been done is not thrown away
         return _plan_succeeded(trial, view, now)
     if view is not None and attempt_of(view.job) < _attempts(trial.status):
         return _again(view)
     if trial.spec.stop == names.STOP_KILL:
-        return _plan_killed(trial, view, now)
+        return _plan_killed(trial, view, reported, now)
     if view is not None and view.verdict.state == "failed":
         return _plan_failed(trial, view, now, retain=trial.spec.retain_run)
     if trial.spec.stop == names.STOP_SUSPEND:
@@ -306,7 +315,7 @@ def _plan_failed(trial: Trial, view: JobView, now: float, *, retain: bool) -> Pl
     return _plan_end(trial, plain, kind, reason, message, event, now, retain=retain)
 
 
-def _plan_early_stopped(trial: Trial, view: JobView | None, now: float) -> Plan:
+def _plan_early_stopped(trial: Trial, view: JobView | None, reported: Observation | None, now: float) -> Plan:
     """Somebody has announced that the Trial is stopped early: its observation is read before its job goes."""
     conditions = trial.status.conditions
     said = find_condition(conditions, names.EARLY_STOPPED)
@@ -317,7 +326,7 @@ def _plan_early_stopped(trial: Trial, view: JobView | None, now: float) -> Plan:
         trial,
         conditions=conditions,
         completion_time=rfc3339(now),
-        observation=view.observation if view is not None else None,
+        observation=reported,
     )
     return Plan((status, *(() if view is None or trial.spec.retain_run else _delete_job(trial, view))))
 
@@ -332,7 +341,7 @@ def _plan_suspended(trial: Trial, view: JobView | None, now: float) -> Plan:
     return Plan(tuple(actions))
 
 
-def _plan_killed(trial: Trial, view: JobView | None, now: float) -> Plan:
+def _plan_killed(trial: Trial, view: JobView | None, reported: Observation | None, now: float) -> Plan:
     conditions = set_terminal(
         _created(trial, now), names.KILLED, reason=names.TRIAL_KILLED, message="Trial is killed", now=now
     )
@@ -340,7 +349,7 @@ def _plan_killed(trial: Trial, view: JobView | None, now: float) -> Plan:
         trial,
         conditions=conditions,
         completion_time=rfc3339(now),
-        observation=view.observation if view is not None else None,
+        observation=reported,
         start_time=trial.status.start_time or rfc3339(now),
     )
     return Plan((status, *(_delete_job(trial, view) if view is not None else ())))

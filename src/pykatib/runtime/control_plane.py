@@ -12,19 +12,19 @@ from collections.abc import Callable
 import msgspec
 
 from pykatib.api import names
-from pykatib.api.conditions import is_true
 from pykatib.api.errors import Conflict, InvalidInput, NotFound, PykatibError, StorageFailed, Unavailable
 from pykatib.api.experiment import Experiment
 from pykatib.api.lifecycle import is_completed
 from pykatib.api.meta import Reference
 from pykatib.api.objects import ConfigMap, Event, Object, WorkerJob
+from pykatib.api.shared import Observation
 from pykatib.api.suggestion import Suggestion
 from pykatib.api.trial import Trial
 from pykatib.control.blueprint import Blueprint
 from pykatib.control.experiment_plan import plan_experiment
 from pykatib.control.observation import observe
 from pykatib.control.suggestion_plan import failed_status, missing_count, settled_status, with_proposals
-from pykatib.control.trial_plan import JobView, plan_trial, worker_reference
+from pykatib.control.trial_plan import JobView, is_being_stopped, plan_trial, worker_reference
 from pykatib.control.verdict import judge
 from pykatib.control.view import ExperimentView, is_finished
 from pykatib.runtime.algorithm_host import AlgorithmGateway, StillThinking
@@ -298,7 +298,8 @@ class ControlPlane:
         if not isinstance(trial, Trial):
             return
         now = self._clock.now()
-        plan = plan_trial(trial, self._job_view(trial), now)
+        reported = self._observation(trial) if is_being_stopped(trial) else None
+        plan = plan_trial(trial, self._job_view(trial), now, reported=reported)
         self._applier.apply(plan, now)
         if plan.look_again_seconds is not None:
             self._queue.add_at(key, now + plan.look_again_seconds)
@@ -311,9 +312,12 @@ class ControlPlane:
             return None
         spec = trial.spec
         verdict = judge(job, success_condition=spec.success_condition, failure_condition=spec.failure_condition)
-        is_stopped = spec.stop == names.STOP_KILL or is_true(trial.status.conditions, names.EARLY_STOPPED)
-        reads = verdict.state == "succeeded" or is_stopped
-        if not reads or spec.objective is None or is_finished(trial):
+        if verdict.state != "succeeded" or is_finished(trial):
             return JobView(job, verdict)
+        return JobView(job, verdict, self._observation(trial))
+
+    def _observation(self, trial: Trial) -> Observation | None:
+        if trial.spec.objective is None:
+            return None
         logs = self._observations.logs(trial.metadata.namespace, trial.metadata.name)
-        return JobView(job, verdict, observe(logs, spec.objective))
+        return observe(logs, trial.spec.objective)

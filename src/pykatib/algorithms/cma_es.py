@@ -83,6 +83,11 @@ class CmaEsSearch:
                 loss = self._problem.loss(trial.objective)
                 self._losses[trial.index] = None if loss == math.inf else loss
 
+    @property
+    def kept_count(self) -> int:
+        """How many Trials are still in memory: those of the current generation and of later ones."""
+        return len(self._trials)
+
     def _note(self, trial: ProposedTrial | FinishedTrial) -> None:
         """Takes a Trial into account when it is heard of first, running or ended."""
         if trial.index < self._next or trial.index in self._trials:

@@ -70,7 +70,7 @@ class RemoteObservationStore:
         request = report_request(trial_name, [(log.time, log.name, log.value) for log in logs])
         size = request.ByteSize()
         with self._changed:
-            self._wait(lambda: not self._buffer or self._waiting_bytes + size <= self._buffer_bytes)
+            self._wait(lambda: not self._waiting_bytes or self._waiting_bytes + size <= self._buffer_bytes)
             trial = (namespace, trial_name)
             self._buffer.append(_Report(trial, request, size, report_id or uuid.uuid4().hex, bool(report_id)))
             self._waiting_bytes += size

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pymysql
 from sqlalchemy import URL
@@ -50,11 +49,13 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="katib-database-"))
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._as_user: dict[str, Any] = {}
+        self._as_user: list[str] = []
         if os.getuid() == 0:  # such servers do not run as root
             nobody = pwd.getpwnam("nobody")
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
-            self._as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            # Not by Popen(user=…): that takes a fork that gRPC's handlers see, and the child may hang in them.
+            ids = [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}"]
+            self._as_user = [_program("setpriv"), *ids, "--clear-groups"]
 
     @property
     def data(self) -> Path:
@@ -71,7 +72,7 @@ class Server:
 
     def _run(self, *command: str) -> None:
         done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, env=self._environment(), **self._as_user
+            [*self._as_user, *command], cwd=self.folder, capture_output=True, text=True, env=self._environment()
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
@@ -82,13 +83,12 @@ class Server:
         """Returns when the server answers."""
         with open(self.folder / "server.log", "ab") as log:
             self._process = subprocess.Popen(
-                self._command(),
+                [*self._as_user, *self._command()],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=self._environment(),
-                **self._as_user,
             )
         until = time.monotonic() + 60
         while not self._is_ready():

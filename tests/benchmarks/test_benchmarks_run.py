@@ -10,8 +10,10 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 # Arguments with which each script is done soon, and a word that stands beside its figures.
 TINY = {
+    "big_output.py": (("--megabytes", "2"), "metrics 10 of 10"),
     "cli_startup.py": (("--rounds", "1"), "katib --help"),
     "spawn_rate.py": (("--count", "4"), "supervised"),
+    "subprocess_trials.py": (("--count", "6", "--rounds", "1"), "CPU per Trial"),
     "store_writes.py": (("20",), "µs a trial"),
     "tune_memory.py": (("--trials", "20", "--rounds", "1"), "sqlite"),
     "tune_scaling.py": (("--trials", "10", "--times", "2", "--rounds", "1"), "sqlite, CPU time"),

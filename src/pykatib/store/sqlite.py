@@ -85,6 +85,11 @@ class SqliteStore(MemoryStore):
                 self._taken_mail = mail[-1].id
             return mail
 
+    @property
+    def change_count(self) -> int:
+        """How much waits for the next commit."""
+        return self._change_count() + (self._taken_mail != self._removed_mail)
+
     def commit_if_due(self, now: float) -> bool:
         """Flushes if enough has changed, or anything and enough time has passed; `now` is of any steady clock."""
         count = self._change_count()
@@ -106,7 +111,8 @@ class SqliteStore(MemoryStore):
                     self._write_objects(connection)
                     self._write_events(connection)
                     self.observations.write_pending(connection)
-                    connection.execute("DELETE FROM mailbox WHERE id <= ?", (self._taken_mail,))
+                    if self._taken_mail != self._removed_mail:
+                        connection.execute("DELETE FROM mailbox WHERE id <= ?", (self._taken_mail,))
             except StorageFailed as error:
                 self._failure = error
                 raise

@@ -113,7 +113,8 @@ class SqliteObservationStore:
                     for time, number, log in placed
                 ),
             )
-        connection.execute("UPDATE counters SET value = ? WHERE name = 'log'", (self._next_number,))
+        if self._next_number != self._committed_number:
+            connection.execute("UPDATE counters SET value = ? WHERE name = 'log'", (self._next_number,))
 
     def forget_pending(self) -> None:
         """What `write_pending` wrote has been committed."""

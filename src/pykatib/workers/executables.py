@@ -3,6 +3,7 @@
 Only what can be known is judged: a file that an init container, or another process, may still make is left alone.
 """
 
+import functools
 import os
 import shutil
 from pathlib import Path
@@ -22,11 +23,16 @@ def python_folders(python: str, folder: Path) -> tuple[tuple[str, ...], tuple[Pl
     a symbolic link would not do, since a virtual environment is found by the place of the link.
     """
     home = os.path.dirname(python)
-    missing = [name for name in PYTHON_NAMES if not os.access(os.path.join(home, name), os.X_OK)]
+    missing = _missing_pythons(home)
     if not missing:
         return (home,), ()
     text = f"#!/bin/sh\nexec '{python}' \"$@\"\n".encode()
     return (str(folder), home), tuple(PlannedFile(folder / name, text, 0o755) for name in missing)
+
+
+@functools.cache
+def _missing_pythons(folder: str) -> tuple[str, ...]:
+    return tuple(name for name in PYTHON_NAMES if not os.access(os.path.join(folder, name), os.X_OK))
 
 
 def is_absent_python(program: str) -> bool:

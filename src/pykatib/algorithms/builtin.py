@@ -78,7 +78,7 @@ TPE_SETTINGS = (
         kind="float",
         above=0,
         below=1,
-        help="Of n Trials the best gamma times the root of n are good, 25 at most. Without it a tenth, 25 at most.",
+        help="Of n Trials the best gamma times the root of n are good. Without it 15 %; 25 at most.",
     ),
     SettingInfo(
         name="prior_weight",
@@ -88,6 +88,31 @@ TPE_SETTINGS = (
         help="How many Trials the stated distributions weigh as much as.",
     ),
 )
+
+
+def acquisition_can_be_had(problem: Problem, settings: Settings) -> Sequence[FieldError]:
+    """Two of skopt's functions need what a Trial cost, and climbing needs a model with slopes."""
+    path = "spec.algorithm.algorithmSettings"
+    errors = []
+    if settings["acq_func"] in ("EIps", "PIps"):
+        plain = str(settings["acq_func"])[:2]
+        errors.append(
+            FieldError(
+                path,
+                f"acq_func {settings['acq_func']} weighs improvement against the time of a Trial, which algorithms "
+                f"are not told; use {plain} or gp_hedge",
+            )
+        )
+    if settings["acq_optimizer"] == "lbfgs" and settings["base_estimator"] != "GP":
+        errors.append(
+            FieldError(
+                path,
+                f"acq_optimizer lbfgs climbs along slopes, which trees ({settings['base_estimator']}) do not have; "
+                "use auto or sampling, or base_estimator GP",
+            )
+        )
+    return errors
+
 
 BUILTIN: tuple[AlgorithmInfo, ...] = (
     AlgorithmInfo(
@@ -182,7 +207,7 @@ BUILTIN: tuple[AlgorithmInfo, ...] = (
                 help="How that point is found: the best of many, or climbing from the best of many.",
             ),
         ),
-        rules=(has_parameters,),
+        rules=(has_parameters, acquisition_can_be_had),
         exhausts=True,
     ),
     AlgorithmInfo(

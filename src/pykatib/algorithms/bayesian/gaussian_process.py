@@ -22,12 +22,15 @@ from pykatib.algorithms.bayesian.kernel import Warping, matern, squared_distance
 from pykatib.algorithms.encoding import Floats
 
 JITTER = 1e-8
+MEDIAN_LENGTH = 0.5  # in one dimension; √d times as long in d
 _LENGTH_DEVIATION = 1.0
 _SCALE_DEVIATION = 0.7
 _NOISE = (-7.0, 2.0)
 _WARP_DEVIATION = 0.4
 _NOISE_BOUNDS = (np.log(1e-6), np.log(2.0))
 _ITERATIONS = 40
+_IMPOSSIBLE = 1e25  # where the covariance is not positive definite to the computer
+WARP_GAIN = 3.0  # in natural logarithms of probability
 
 
 class Hyperparameters:
@@ -51,52 +54,89 @@ class Hyperparameters:
         return placed
 
 
-def fit(features: Floats, targets: Floats, groups: NDArray[np.intp], numeric: int, *, warp: bool) -> Hyperparameters:
-    """The hyperparameters of greatest posterior probability."""
-    count = int(groups.max()) + 1
-    warped = numeric if warp else 0
-    centre = np.concatenate([np.full(count, np.log(0.5) + 0.5 * np.log(count)), [0.0, _NOISE[0]], np.zeros(2 * warped)])
-    deviation = np.concatenate(
-        [np.full(count, _LENGTH_DEVIATION), [_SCALE_DEVIATION, _NOISE[1]], np.full(2 * warped, _WARP_DEVIATION)]
-    )
-    bounds = [(middle - 5 * width, middle + 5 * width) for middle, width in zip(centre, deviation, strict=True)]
-    bounds[count + 1] = _NOISE_BOUNDS
-    identity = np.eye(len(targets))
+def fit(features: Floats, targets: Floats, groups: NDArray[np.intp], numeric: int) -> Hyperparameters:
+    """The hyperparameters of greatest posterior probability; inputs are warped only where that explains much more."""
+    plain = Evidence(features, targets, groups, numeric, warped=False)
+    vector, loss = plain.most_probable(plain.centre)
+    if numeric:
+        bent = Evidence(features, targets, groups, numeric, warped=True)
+        bent_vector, bent_loss = bent.most_probable(bent.centre)
+        if bent_loss < loss - WARP_GAIN:
+            vector = bent_vector
+    return Hyperparameters(vector, groups, numeric)
 
-    def loss(vector: Floats) -> tuple[float, Floats]:
+
+class Evidence:
+    """The posterior probability of hyperparameters given Trials: its negative logarithm, and the least of that."""
+
+    def __init__(
+        self, features: Floats, targets: Floats, groups: NDArray[np.intp], numeric: int, *, warped: bool
+    ) -> None:
+        self._features = features
+        self._targets = targets
+        self._groups = groups
+        self._numeric = numeric
+        self._count = count = int(groups.max()) + 1
+        self._shapes = 2 * numeric if warped else 0
+        length = np.log(MEDIAN_LENGTH) + 0.5 * np.log(count)
+        self.centre = np.concatenate([np.full(count, length), [0.0, _NOISE[0]], np.zeros(self._shapes)])
+        self._deviation = np.concatenate(
+            [
+                np.full(count, _LENGTH_DEVIATION),
+                [_SCALE_DEVIATION, _NOISE[1]],
+                np.full(self._shapes, _WARP_DEVIATION),
+            ]
+        )
+        self._bounds = list(zip(self.centre - 5 * self._deviation, self.centre + 5 * self._deviation, strict=True))
+        self._bounds[count + 1] = _NOISE_BOUNDS
+
+    def most_probable(self, start: Floats) -> tuple[Floats, float]:
+        """The most probable hyperparameters, and minus the logarithm of their probability."""
+        result = minimize(
+            self,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=self._bounds,
+            options={"maxiter": _ITERATIONS, "ftol": 1e-6},
+        )
+        return np.asarray(result.x), float(result.fun)
+
+    def __call__(self, vector: Floats) -> tuple[float, Floats]:
+        """Minus the logarithm of the probability, up to a constant, and its gradient."""
+        count, numeric, groups = self._count, self._numeric, self._groups
         found = Hyperparameters(vector, groups, numeric)
-        placed = found.place(features)
+        placed = found.place(self._features)
         kernel, slope = matern(squared_distances(placed, placed))
         kernel *= found.scale
-        factor, failed = dpotrf(kernel + (found.noise + JITTER) * identity, lower=1, clean=1)
+        covariance = kernel.copy()
+        covariance.flat[:: len(kernel) + 1] += found.noise + JITTER
+        factor, failed = dpotrf(covariance, lower=1, clean=1)
         if failed:
-            return 1e25, np.zeros_like(vector)
-        weights, _ = dpotrs(factor, targets, lower=1)
+            return _IMPOSSIBLE, np.zeros_like(vector)
+        weights, _ = dpotrs(factor, self._targets, lower=1)
         inverse, _ = dpotri(factor, lower=1)
         inverse = np.tril(inverse) + np.tril(inverse, -1).T
-        value = 0.5 * float(targets @ weights) + float(np.sum(np.log(np.diag(factor))))
+        value = 0.5 * float(self._targets @ weights) + float(np.sum(np.log(np.diag(factor))))
         outer = 0.5 * (inverse - np.outer(weights, weights))  # dL/dK
         gradient = np.empty_like(vector)
         gradient[count] = float(np.sum(outer * kernel))
         gradient[count + 1] = found.noise * float(np.trace(outer))
-        by_square = outer * slope * found.scale  # dL/dr²
+        # With M = dL/dr², columns z and u: sum of M_ik (z_i - z_k)(u_i - u_k) = 2 (M1 · (z u) - u' M z).
+        by_square = outer * slope * found.scale
         row_sums = by_square.sum(axis=1)
         product = by_square @ placed
-        columns = row_sums @ (placed * placed) - np.einsum("ij,ij->j", placed, product)
-        gradient[:count] = sum_by_group(-4.0 * columns, groups, count)
-        if warped:
-            for start, change in zip(
-                (count + 2, count + 2 + numeric), found.warping.slopes_of_shape(features), strict=True
-            ):
-                change = change / found.column_lengths[:numeric]
+        by_column = row_sums @ (placed * placed) - np.einsum("ij,ij->j", placed, product)
+        gradient[:count] = sum_by_group(-4.0 * by_column, groups, count)
+        if self._shapes:
+            slopes = found.warping.slopes_of_shape(self._features)
+            for start, change in zip((count + 2, count + 2 + numeric), slopes, strict=True):
+                moved = change / found.column_lengths[:numeric]
                 gradient[start : start + numeric] = 4.0 * (
-                    row_sums @ (placed[:, :numeric] * change) - np.einsum("ij,ij->j", change, product[:, :numeric])
+                    row_sums @ (placed[:, :numeric] * moved) - np.einsum("ij,ij->j", moved, product[:, :numeric])
                 )
-        standard = (vector - centre) / deviation
-        return value + 0.5 * float(standard @ standard), gradient + standard / deviation
-
-    result = minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _ITERATIONS})
-    return Hyperparameters(np.asarray(result.x), groups, numeric)
+        standard = (vector - self.centre) / self._deviation
+        return value + 0.5 * float(standard @ standard), gradient + standard / self._deviation
 
 
 class Posterior:

@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 
 from pykatib.algorithms.bayesian.acquisition import Acquisition
 from pykatib.algorithms.bayesian.features import Features
+from pykatib.algorithms.bayesian.forest import Forest
 from pykatib.algorithms.bayesian.gaussian_process import Posterior
 from pykatib.algorithms.encoding import Floats
 
@@ -47,7 +48,9 @@ def candidates(features: Features, incumbents: Floats, generator: np.random.Gene
 class Climb:
     """Climbing on one acquisition function of one posterior."""
 
-    def __init__(self, posterior: Posterior, acquisition: Acquisition, best: float, features: Features) -> None:
+    def __init__(
+        self, posterior: Posterior | Forest, acquisition: Acquisition, best: float, features: Features
+    ) -> None:
         self._posterior = posterior
         self._acquisition = acquisition
         self._best = best
@@ -74,13 +77,14 @@ class Climb:
 
     def _along_lines(self, row: Floats, score: float) -> tuple[Floats, float]:
         lines = self._features.lines
-        if not lines:
+        posterior = self._posterior
+        if not lines or isinstance(posterior, Forest):
             return row, score
         columns = self._features.of(row[None, :])
 
         def negative(units: Floats) -> tuple[float, Floats]:
             columns[0, : len(lines)] = units
-            mean, deviation, by_mean, by_deviation = self._posterior.predict_with_slopes(columns)
+            mean, deviation, by_mean, by_deviation = posterior.predict_with_slopes(columns)
             value, mean_slope, deviation_slope = self._acquisition(mean, deviation, self._best)
             slope = mean_slope[0] * by_mean[0] + deviation_slope[0] * by_deviation[0]
             return -float(value[0]), -slope[: len(lines)]

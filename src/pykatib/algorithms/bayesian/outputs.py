@@ -15,7 +15,8 @@ _REACH = 10.0  # losses further above the upper quartile than so many interquart
 
 def normalised(losses: Floats) -> Floats:
     """Finite losses on the scale of a standard Gaussian; all 0 where they are all alike."""
-    scaled = losses / max(1.0, float(np.max(np.abs(losses))))
+    greatest = float(np.max(np.abs(losses)))
+    scaled = losses / greatest if greatest > 0 else losses
     low, quarter, three_quarters = np.quantile(scaled, [0.0, 0.25, 0.75])
     spread = three_quarters - quarter if three_quarters > quarter else three_quarters - low
     if spread > 0:

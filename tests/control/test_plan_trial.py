@@ -280,8 +280,12 @@ def test_a_retained_job_that_is_late_does_not_run_on() -> None:
     assert told(plan_trial(after(given, late), job_view(of=of), NOW + 12))[0] == "delete Job e-0"
 
 
-def test_a_retained_job_of_an_early_stopped_trial_ends_by_itself() -> None:
-    assert plan_trial(trial(state=names.EARLY_STOPPED, retain=True), job_view(), NOW) is NOTHING
+def test_a_retained_job_of_an_early_stopped_trial_has_some_time_to_end_by_itself() -> None:
+    ended = trial(state=names.EARLY_STOPPED, retain=True)
+    waiting = plan_trial(ended, job_view(), NOW + 20)
+    assert (waiting.actions, waiting.look_again_seconds) == ((), 40.0)
+    assert plan_trial(ended, job_view(SUCCEEDED), NOW + 90) is NOTHING
+    assert told(plan_trial(ended, job_view(), NOW + 60))[0] == "delete Job e-0"
 
 
 @pytest.mark.parametrize(
@@ -323,6 +327,7 @@ def test_an_early_stopped_trial_with_retain_keeps_its_job() -> None:
     given = announced(retain=True)
     plan = plan_trial(given, job_view(), NOW, reported=observation("2"))
     assert told(plan) == ["status Trial EarlyStopped=True TrialEarlyStopped"]
+    assert plan.look_again_seconds == 60.0
     assert plan_trial(after(given, plan), job_view(SUCCEEDED, seen=observation("1")), NOW) is NOTHING
 
 

@@ -39,6 +39,8 @@ ANNOTATION_ATTEMPT = "pykatib.dev/attempt"
 CRASH, TIMEOUT, LOST = "crash", "timeout", "lost"
 
 FOREIGN_JOB_SECONDS = 5.0
+EARLY_STOP_SECONDS = 60.0
+"""How long a retained job may take to end after its Trial was stopped early."""
 
 
 class JobView(msgspec.Struct, frozen=True):
@@ -83,9 +85,7 @@ def plan_trial(trial: Trial, view: JobView | None, now: float, *, reported: Obse
     if view is not None and not view.job.metadata.is_controlled_by(trial.metadata.uid):
         return NOTHING if is_finished(trial) else _plan_foreign(trial, view)
     if is_finished(trial):
-        if view is None or (trial.spec.retain_run and not _runs_on(trial, view)):
-            return NOTHING
-        return Plan(_delete_job(trial, view))
+        return NOTHING if view is None else _plan_ended(trial, view, now)
     if is_true(trial.status.conditions, names.EARLY_STOPPED):
         return _plan_early_stopped(trial, view, reported, now)
     if view is not None and view.verdict.state == "succeeded":  # what has been done is not thrown away
@@ -111,12 +111,19 @@ def attempt_of(job: WorkerJob) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def _runs_on(trial: Trial, view: JobView) -> bool:
-    """Whether the job of an ended Trial would run on for ever: what is retained is a job that has ended.
+def _plan_ended(trial: Trial, view: JobView, now: float) -> Plan:
+    """Deletes the job of an ended Trial. What `retain` keeps is a job that has ended, not one that runs on.
 
-    The job of an early-stopped Trial is about to end by itself.
+    The job of an early-stopped Trial is about to end by itself; it is given some time to do so.
     """
-    return view.verdict.state == "running" and trial_state(trial) != names.EARLY_STOPPED
+    if trial.spec.retain_run:
+        if view.verdict.state != "running":
+            return NOTHING
+        if trial_state(trial) == names.EARLY_STOPPED and trial.status.completion_time is not None:
+            left = seconds_of(trial.status.completion_time) + EARLY_STOP_SECONDS - now
+            if left > 0:
+                return Plan((), left)
+    return Plan(_delete_job(trial, view))
 
 
 def _plan_foreign(trial: Trial, view: JobView) -> Plan:
@@ -328,7 +335,9 @@ def _plan_early_stopped(trial: Trial, view: JobView | None, reported: Observatio
         completion_time=rfc3339(now),
         observation=reported,
     )
-    return Plan((status, *(() if view is None or trial.spec.retain_run else _delete_job(trial, view))))
+    if view is None or trial.spec.retain_run:
+        return Plan((status,), EARLY_STOP_SECONDS)
+    return Plan((status, *_delete_job(trial, view)))
 
 
 def _plan_suspended(trial: Trial, view: JobView | None, now: float) -> Plan:

@@ -4,17 +4,21 @@ On a line a kernel is a normal, cut off at 0 and 1; on cells it is the share of 
 steps need no rounding and the ends weigh as much as they should; on a list it is the entry itself with a share for all
 others. The first kernel is the prior: every value as likely as the manifest says.
 
-Kernels of one density share their bandwidths, one for each column. That makes the exponents of all pairs one matrix
-product, and the shares of cells one small table, whatever the number of Trials.
+Kernels may share the bandwidth of their column. Then the shares of cells are one small table, whatever the number of
+Trials.
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from pykatib.algorithms.encoding import Dimension, Floats
+
+Bandwidth: TypeAlias = float | Floats
+"""One for all kernels of a column, or one for each; of a list always one: the share of any entry at all."""
 
 _ROOT = float(np.sqrt(2 * np.pi))
 _TINY = 1e-300
@@ -23,35 +27,37 @@ _TINY = 1e-300
 class Column:
     """The kernels of one column: what they think of values, and values drawn from them."""
 
-    __slots__ = ("_bandwidth", "_centres", "_dimension", "_table")
+    __slots__ = ("_bandwidth", "_codes", "_dimension", "_table", "_table_place")
 
-    def __init__(self, dimension: Dimension, codes: Floats, bandwidth: float) -> None:
+    def __init__(self, dimension: Dimension, codes: Floats, bandwidth: Bandwidth) -> None:
         self._dimension = dimension
+        self._codes = codes
         self._bandwidth = bandwidth
-        self._table: Floats | None = None
-        self._centres = codes
+        self._table: Floats | None = None  # [value, place of the kernel]
+        self._table_place = codes.astype(np.intp) if dimension.kind != "line" else np.empty(0, dtype=np.intp)
         if dimension.kind == "list":
             count = dimension.count
             self._table = np.full((count, count), bandwidth / count)
             self._table[np.diag_indices(count)] += 1 - bandwidth
         elif dimension.kind == "cells":
-            below = ndtr((dimension.edges[:, None] - dimension.middles[None, :]) / bandwidth)
+            middles = dimension.middles
+            if isinstance(bandwidth, np.ndarray):
+                middles = middles[self._table_place]
+                self._table_place = np.arange(len(codes))
+            below = ndtr((dimension.edges[:, None] - middles) / bandwidth)
             shares = np.maximum(np.diff(below, axis=0), _TINY)
-            self._table = shares / shares.sum(axis=0)  # [value, kernel]
+            self._table = shares / shares.sum(axis=0)
 
     def log_density(self, codes: Floats) -> Floats:
         """The logarithm of each kernel at each value; a row for each value."""
         if self._table is not None:
             rows: Floats = np.log(self._table[codes.astype(np.intp)])
-            return rows[:, self._centres.astype(np.intp)]
-        scaled = (codes[:, None] - self._centres[None, :]) / self._bandwidth
-        logs: Floats = -0.5 * scaled * scaled - self._log_mass()
+            return rows[:, self._table_place]
+        scaled = (codes[:, None] - self._codes) / self._bandwidth
+        low, high = -self._codes / self._bandwidth, (1 - self._codes) / self._bandwidth
+        mass = (ndtr(high) - ndtr(low)) * (_ROOT * self._bandwidth)
+        logs: Floats = -0.5 * scaled * scaled - np.log(mass)
         return logs
-
-    def _log_mass(self) -> Floats:
-        low, high = -self._centres / self._bandwidth, (1 - self._centres) / self._bandwidth
-        mass: Floats = np.log((ndtr(high) - ndtr(low)) * (_ROOT * self._bandwidth))
-        return mass
 
     def prior_log_density(self, codes: Floats) -> Floats:
         """The logarithm of the prior at each value."""
@@ -63,24 +69,24 @@ class Column:
 
     def draw(self, kernels: NDArray[np.intp], units: Floats) -> Floats:
         """A value of each named kernel at a number of [0, 1]; kernel -1 is the prior."""
+        dimension = self._dimension
         prior = kernels < 0
-        centres = self._centres[kernels] if len(self._centres) else np.zeros(len(kernels))
-        if self._dimension.kind == "list":
-            assert self._table is not None
-            count = self._dimension.count
-            stays = units < 1 - self._bandwidth
+        codes = self._codes[kernels] if len(self._codes) else np.zeros(len(kernels))
+        if dimension.kind == "list":
+            stays = ~prior & (units < 1 - self._bandwidth)
             rest = np.where(prior, units, (units - (1 - self._bandwidth)) / self._bandwidth)
-            any_entry = np.clip(np.floor(rest * count), 0, count - 1)
-            return np.where(~prior & stays, centres, any_entry)
-        if self._dimension.kind == "cells":
-            centres = self._dimension.middles[centres.astype(np.intp)]
-        low, high = ndtr(-centres / self._bandwidth), ndtr((1 - centres) / self._bandwidth)
-        inner = centres + self._bandwidth * ndtri(low + units * (high - low))
-        places = np.clip(np.where(prior, units, inner), 0.0, 1.0)
-        if self._dimension.kind == "line":
+            return np.where(stays, codes, np.clip(np.floor(rest * dimension.count), 0, dimension.count - 1))
+        centres = codes if dimension.kind == "line" else dimension.middles[codes.astype(np.intp)]
+        bandwidth = self._bandwidth
+        if isinstance(bandwidth, np.ndarray):
+            bandwidth = bandwidth[kernels] if len(bandwidth) else np.ones(len(kernels))
+        low, high = ndtr(-centres / bandwidth), ndtr((1 - centres) / bandwidth)
+        inner = centres + bandwidth * ndtri(low + units * (high - low))
+        places: Floats = np.clip(np.where(prior, units, inner), 0.0, 1.0)
+        if dimension.kind == "line":
             return places
-        found = np.searchsorted(self._dimension.edges, places, side="right") - 1
-        return np.clip(found, 0, self._dimension.count - 1).astype(float)
+        found = np.searchsorted(dimension.edges, places, side="right") - 1
+        return np.clip(found, 0, dimension.count - 1).astype(np.float64)
 
 
 class Parzen:
@@ -93,7 +99,7 @@ class Parzen:
         dimensions: Sequence[Dimension],
         rows: Floats,
         weights: Floats,
-        bandwidths: Sequence[float],
+        bandwidths: Sequence[Bandwidth],
         prior_weight: float,
     ) -> None:
         self._columns = [

@@ -1,7 +1,7 @@
 """Tree-structured Parzen estimators (Bergstra, Bardenet, Bengio and Kégl, "Algorithms for hyper-parameter
 optimization", 2011).
 
-The Trials so far are split into the best tenth and the rest, and a density is made of each. Some points are drawn from
+The Trials so far are split into the best 15 % and the rest, and a density is made of each. Some points are drawn from
 the density of the good, and of these the one is proposed at which the good are densest in proportion to the rest.
 Trials that still run count among the rest, and so do those that failed: nothing says that they are good, and what is
 near them need not be tried just now. Early-stopped Trials count with the value that they had reached.
@@ -11,9 +11,11 @@ Parzen estimator: understanding its algorithm components and their roles for bet
 
 - The first points are those of a scrambled Sobol sequence.
 - Good Trials weigh by their rank, as in CMA-ES, so that the best has the greatest say in where to draw.
-- On a line, the bandwidth of the good follows how far they lie apart (Scott's rule), so it narrows as they converge.
-  The rest keep a fixed bandwidth that shrinks with their number only: a narrow one would leave holes to fall into.
-- On cells both are fixed: a spread narrower than a cell would propose the same step again and again.
+- On cells, each good Trial has a bandwidth of its own that reaches to its neighbours on both sides, as in the first
+  implementations of the method: one that narrows as a whole proposes the same few steps again and again.
+- On a line it is the geometric mean of that and of Scott's rule, which follows how far all the good lie apart: the one
+  knows where there are several optima, the other narrows sooner where there is one.
+- The rest have fixed bandwidths that shrink with their number only: narrow ones would leave holes to fall into.
 - Points are drawn whole, each from the kernel of one good Trial, in both variants. `tpe` then judges each parameter by
   itself and adds up, `multivariate-tpe` judges products of kernels, so it sees which values go well with which.
 
@@ -30,20 +32,21 @@ import numpy as np
 from pykatib.algorithms.contract import Ask, FinishedTrial, Proposal
 from pykatib.algorithms.description import Settings
 from pykatib.algorithms.encoding import Dimension, Encoding, Floats
-from pykatib.algorithms.parzen import Parzen
+from pykatib.algorithms.parzen import Bandwidth, Parzen
 from pykatib.algorithms.problem import Problem
 from pykatib.algorithms.randomness import generator, key_of
 from pykatib.algorithms.ranking import Ranking
 from pykatib.algorithms.sobol import ScrambledSobol
 from pykatib.algorithms.space import Point
 
-GOOD_SHARE = 0.1
+GOOD_SHARE = 0.15
 MOST_GOOD = 25
 CANDIDATES = 24
 
 _FIXED_BANDWIDTH = 0.2  # times the shrinking of Scott's rule
 _LEAST_BANDWIDTH = 0.003
 _LEAST_CELL = 0.25  # of a cell
+_MOST_NEIGHBOURS = 100  # a bandwidth from neighbour to neighbour is at least one part in so many, or in their number
 _ROUNDS = 4  # of candidates, while all have been proposed before
 _DRAWS = 64  # at random, after that
 _MOST_REST = 1024
@@ -135,8 +138,8 @@ class TPE:
         share = GOOD_SHARE * count if self._gamma is None else self._gamma * math.sqrt(count)
         return min(math.ceil(share), MOST_GOOD)
 
-    def _bandwidths(self, rows: Floats, *, follow: bool) -> list[float]:
-        """The bandwidth of each column; `follow` lets those of lines follow how far the rows lie apart."""
+    def _bandwidths(self, rows: Floats, *, follow: bool) -> list[Bandwidth]:
+        """The bandwidth of each column; `follow` lets it follow where the rows lie."""
         count = len(rows) + 1  # the prior is one more
         together = len(self._encoding) if self.joint else 1
         scott = count ** (-1 / (together + 4))
@@ -165,16 +168,29 @@ class MultivariateTPE(TPE):
     joint = True
 
 
-def _bandwidth(dimension: Dimension, codes: Floats, scott: float, *, follow: bool) -> float:
+def _bandwidth(dimension: Dimension, codes: Floats, scott: float, *, follow: bool) -> Bandwidth:
     count = len(codes) + 1
-    if dimension.kind == "list":  # the share of all entries beside the kernel's own: one Trial's worth of each
+    if dimension.kind == "list":  # the share of any entry, beside the kernel's own: one Trial's worth for each
         return dimension.count / (count + dimension.count)
-    if dimension.kind == "cells":
-        return max(_FIXED_BANDWIDTH * scott, _LEAST_CELL / dimension.count)
+    least = max(_LEAST_BANDWIDTH, _LEAST_CELL / dimension.count if dimension.kind == "cells" else 0.0)
     if not follow or len(codes) == 0:
-        return _FIXED_BANDWIDTH * scott
+        return max(_FIXED_BANDWIDTH * scott, least)
+    if dimension.kind == "cells":
+        return _reaches(dimension.middles[codes.astype(np.intp)], least)
     squares = float(np.sum((codes - codes.mean()) ** 2)) + 1 / 12  # the prior's own variance is that of [0, 1]
-    return max(math.sqrt(squares / count) * scott, _LEAST_BANDWIDTH)
+    spread = max(math.sqrt(squares / count) * scott, least)
+    between: Floats = np.sqrt(spread * _reaches(codes, least))
+    return between
+
+
+def _reaches(places: Floats, least: float) -> Floats:
+    """The distance from each place to the farther of its two neighbours; the outermost have one, if any."""
+    order = np.argsort(places, kind="stable")
+    gaps = np.diff(places[order])
+    reaches = np.empty(len(places))
+    reaches[order] = np.maximum(np.append(gaps, 0.0), np.insert(gaps, 0, 0.0)) if len(gaps) else 1.0
+    least = max(least, 1 / min(_MOST_NEIGHBOURS, len(places) + 2))
+    return np.clip(reaches, least, 1.0)
 
 
 def _rank_weights(count: int) -> Floats:

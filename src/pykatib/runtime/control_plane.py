@@ -7,7 +7,9 @@ with a store that speaks to an API server, the cluster.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable
+from typing import TypeAlias
 
 import msgspec
 
@@ -23,6 +25,7 @@ from pykatib.api.trial import Trial
 from pykatib.control.blueprint import Blueprint
 from pykatib.control.experiment_plan import plan_experiment
 from pykatib.control.observation import observe
+from pykatib.control.plan import Plan
 from pykatib.control.suggestion_plan import failed_status, missing_count, settled_status, with_proposals
 from pykatib.control.trial_plan import JobView, is_being_stopped, plan_trial, worker_reference
 from pykatib.control.verdict import judge
@@ -35,6 +38,9 @@ from pykatib.store.contract import Change, ObservationStore, Store, Subscription
 
 logger = logging.getLogger(__name__)
 
+Executor: TypeAlias = Callable[[Callable[[], None]], None]
+"""Runs what it is given, some time, on whichever thread."""
+
 MAX_ALGORITHM_FAILURES = 5
 """An algorithm that fails this often in a row has failed for good; its Experiment says why."""
 
@@ -43,10 +49,29 @@ TEMPLATE_SECONDS = 5.0
 
 
 class ControlPlane:
-    """Reconciles everything in a store. One thread owns it."""
+    """Reconciles everything in a store. One thread owns it.
 
-    def __init__(self, store: Store, observations: ObservationStore, clock: Clock, host: AlgorithmGateway) -> None:
+    With an `executor`, plans are carried out on its threads, several at a time, and `wake` is called when one has been,
+    for the owner to `collect`; the store must then take writes from any thread, and tell of them on the owner's. A key
+    whose plan is being carried out is not looked at before that is done.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        observations: ObservationStore,
+        clock: Clock,
+        host: AlgorithmGateway,
+        *,
+        executor: Executor | None = None,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
+        self._executor = executor
+        self._wake = wake
+        self._in_flight: set[Reference] = set()
+        self._wanted_again: set[Reference] = set()
+        self._carried_out: deque[tuple[Reference, BaseException | None]] = deque()
         self._observations = observations
         self._clock = clock
         self._host = host
@@ -95,34 +120,72 @@ class ControlPlane:
 
     def has_work(self) -> bool:
         """True when a step would do something now."""
-        return len(self._queue) > 0
+        return len(self._queue) > 0 or bool(self._carried_out)
 
     def step(self) -> bool:
         """Reconciles one key; False when there is nothing to do now."""
-        key = self._queue.pop(self._clock.now())
-        if key is None:
+        found = self._queue.pop(self._clock.now())
+        if found is None:
             return False
-        self._current = key
+        if found in self._in_flight:
+            self._wanted_again.add(found)
+            return True
+        self._current = found
+        failure = None
         try:
-            self._reconcilers[key.kind](key)
-        except (Conflict, NotFound):  # stale: read again
-            self._queue.failed(key, self._clock.now())
-        except StorageFailed:
-            self._queue.add(key)
-            raise
-        except PykatibError as error:
-            self._report(key, error)
-        except Exception as error:
-            logger.exception("reconciling %s failed", key)
-            self._report(key, error)
-        except BaseException:  # Ctrl-C: whoever goes on finds it undone
-            self._queue.add(key)
-            raise
-        else:
-            self._queue.succeeded(key)
+            self._reconcilers[found.kind](found)
+        except BaseException as error:
+            failure = error
         finally:
             self._current = None
+        if failure is not None or found not in self._in_flight:
+            self._settle(found, failure)
         return True
+
+    def _settle(self, key: Reference, failure: BaseException | None) -> None:
+        """What becomes of a key that has been reconciled."""
+        if failure is None:
+            self._queue.succeeded(key)
+        elif isinstance(failure, Conflict | NotFound):  # stale: read again
+            self._queue.failed(key, self._clock.now())
+        elif isinstance(failure, StorageFailed) or not isinstance(failure, Exception):
+            self._queue.add(key)  # nothing more can be kept, or Ctrl-C: whoever goes on finds it undone
+            raise failure
+        else:
+            if not isinstance(failure, PykatibError):
+                logger.error("reconciling %s failed", key, exc_info=failure)
+            self._report(key, failure)
+
+    def _carry_out(self, key: Reference, act: Callable[[], object]) -> None:
+        """Has something done to the store: at once, or by the executor."""
+        if self._executor is None:
+            act()
+            return
+
+        def run() -> None:
+            failure: BaseException | None = None
+            try:
+                act()
+            except BaseException as error:  # it is told where the key was taken
+                failure = error
+            self._carried_out.append((key, failure))
+            self._wake()
+
+        self._in_flight.add(key)
+        self._executor(run)
+
+    def collect(self) -> None:
+        """Takes note of plans that the executor has carried out; to be called before the store tells what they did.
+
+        In this order a key is never planned again on what was known before its plan was carried out.
+        """
+        while self._carried_out:
+            key, failure = self._carried_out.popleft()
+            self._in_flight.discard(key)
+            if key in self._wanted_again:
+                self._wanted_again.discard(key)
+                self._queue.add(key)
+            self._settle(key, failure)
 
     def run_to_rest(self) -> None:
         """Steps until nothing is to be done now."""
@@ -230,7 +293,11 @@ class ControlPlane:
             blueprint,
             now,
         )
-        self._applier.apply(plan, now)
+        self._apply(key, plan, now)
+
+    def _apply(self, key: Reference, plan: Plan, now: float) -> None:
+        if plan.actions:
+            self._carry_out(key, lambda: self._applier.apply(plan, now))
         if plan.look_again_seconds is not None:
             self._queue.add_at(key, now + plan.look_again_seconds)
 
@@ -291,7 +358,8 @@ class ControlPlane:
             suggestion = msgspec.structs.replace(suggestion, status=status)
         elif status is suggestion.status and self._find(key) is suggestion:
             return
-        self._store.update_status(suggestion)
+        decided = suggestion
+        self._carry_out(key, lambda: self._store.update_status(decided))
 
     def _reconcile_trial(self, key: Reference) -> None:
         trial = self._find(key)
@@ -300,9 +368,7 @@ class ControlPlane:
         now = self._clock.now()
         reported = self._observation(trial) if is_being_stopped(trial) else None
         plan = plan_trial(trial, self._job_view(trial), now, reported=reported)
-        self._applier.apply(plan, now)
-        if plan.look_again_seconds is not None:
-            self._queue.add_at(key, now + plan.look_again_seconds)
+        self._apply(key, plan, now)
 
     def _job_view(self, trial: Trial) -> JobView | None:
         if trial.metadata.deletion_timestamp is not None:

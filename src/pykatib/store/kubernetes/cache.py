@@ -8,7 +8,7 @@ from pykatib.api.meta import Reference
 from pykatib.api.objects import Object
 from pykatib.store.contract import Change, Handler
 from pykatib.store.kubernetes import objects
-from pykatib.store.kubernetes.reflector import Gone, Reflector, Replaced
+from pykatib.store.kubernetes.reflector import Delta, Ended, Gone, Reflector, Replaced, Seen
 from pykatib.store.kubernetes.resources import Resource
 
 Note: TypeAlias = Callable[[Object | None, Object | None], None]
@@ -66,11 +66,24 @@ class KindCache:
         for obj in delta.objects:
             self.take(obj)
 
-    def end(self, known: Object) -> None:
-        """We have ended an object ourselves; the watch will tell so later."""
-        self._gone.add(known.metadata.uid)
-        if self.objects.pop(known.reference, None) is not None:
+    def end(self, ended: Object) -> None:
+        """We have ended an object ourselves; the watch tells so later, if it has not been quicker."""
+        known = self.objects.get(ended.reference)
+        if known is not None and known.metadata.uid == ended.metadata.uid:
+            self._gone.add(known.metadata.uid)
+            del self.objects[known.reference]
             self._note(known, None)
+
+    def apply(self, delta: Delta) -> None:
+        """Takes in whatever it is."""
+        if isinstance(delta, Seen):
+            self.take(delta.object)
+        elif isinstance(delta, Gone):
+            self.take_gone(delta)
+        elif isinstance(delta, Ended):
+            self.end(delta.object)
+        else:
+            self.take_all(delta)
 
 
 class Subscription:

@@ -20,6 +20,7 @@ from pykatib.api.objects import Object
 from pykatib.store.kubernetes import objects
 from pykatib.store.kubernetes.api_server import ApiServer, Canceller, Expired, decoded, failure_of, status_in
 from pykatib.store.kubernetes.resources import Resource
+from pykatib.store.sharing import Pool
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,13 @@ class Gone(NamedTuple):
     uid: str
 
 
+class Ended(NamedTuple):
+    """An object has been ended by ourselves; its `Gone` is yet to come."""
+
+    resource: Resource
+    object: Object
+
+
 class Replaced(NamedTuple):
     """All objects of a kind, as of a version."""
 
@@ -53,7 +61,7 @@ class Replaced(NamedTuple):
     version: int
 
 
-Delta: TypeAlias = Seen | Gone | Replaced
+Delta: TypeAlias = Seen | Gone | Ended | Replaced
 
 
 class _ListMeta(msgspec.Struct, rename="camel"):
@@ -129,10 +137,14 @@ class Reflector:
 
     def _all_pages(self) -> tuple[list[Object], str]:
         found: list[Object] = []
+        pool = Pool()
         params = {"limit": str(self._page_size)}
         while True:
             page = decoded(self._server.request("GET", self._path, params=params), _list_decoder, self._path)
-            found += [obj for obj in map(self._read, page.items or ()) if obj is not None and self._is_wanted(obj)]
+            for data in page.items or ():
+                obj = self._read(data)
+                if obj is not None and self._is_wanted(obj):
+                    found.append(pool.share(obj))
             if not page.metadata.next_page:
                 return found, page.metadata.resource_version
             params["continue"] = page.metadata.next_page

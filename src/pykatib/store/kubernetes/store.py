@@ -3,10 +3,11 @@
 How it differs from the stores that live in this process, and what it promises:
 
 * What others do arrives on the threads of the watches and waits in an inbox. `pump` takes it into the cache and tells
-  subscribers, on the thread that calls it; so do writes, for what they have written. One thread owns the store: it
-  writes, reads and pumps. Others may read, and are told by `on_news` that there is something to pump.
-* Its own writes are in the cache at once. Their echoes in the watch, and anything older than what is cached, are
-  passed over, by the number of the version.
+  subscribers, on the thread that calls it. One thread owns the store: it subscribes and pumps, and what it writes is
+  in the cache and told when the write returns. Others may read and write too; what they write goes through the inbox,
+  before the write returns. `on_news` says that there is something to pump.
+* The echoes of its own writes in the watch, and anything older than what is cached, are passed over, by the number of
+  the version.
 * Whatever was missed, an object's changes form a chain: each change told begins with what was told before.
 * A write that would change nothing is not sent, nor is one on a version that is known to be stale: Conflict.
 * A new object's status is a second write (the API server takes none with the first). Whoever dies between the two
@@ -17,6 +18,7 @@ How it differs from the stores that live in this process, and what it promises:
   are passed over too, but for those that stand where a Trial's should.
 """
 
+import itertools
 import logging
 import threading
 import time
@@ -38,7 +40,7 @@ from pykatib.store.kubernetes.api_server import ApiServer, Method
 from pykatib.store.kubernetes.cache import KindCache, Subscription, Telling
 from pykatib.store.kubernetes.events import EventRecorder, events_of
 from pykatib.store.kubernetes.long_lists import Chunks
-from pykatib.store.kubernetes.reflector import PAGE_SIZE, Delta, Gone, Reflector, Seen
+from pykatib.store.kubernetes.reflector import PAGE_SIZE, Delta, Ended, Reflector, Seen
 from pykatib.store.kubernetes.resources import JOB, OURS, UNCACHED, Catalog, Resource
 from pykatib.store.memory import same_metadata, same_spec
 
@@ -63,12 +65,14 @@ class KubernetesStore:
         self._page_size = page_size
         self._catalog = Catalog(server, monotonic)
         self._caches: dict[tuple[str, str], KindCache] = {}  # by kind and the apiVersion of references
+        self._owner = threading.get_ident()
         self._inbox: deque[Delta] = deque()
         self._news = threading.Event()
         self._on_news: Callable[[], None] = lambda: None
         self._telling = Telling()
         self._events = EventRecorder(server)
         self._chunks = Chunks(server)
+        self._write_numbers = itertools.count(1)
         self.write_count = 0
         """Writes of objects sent so far; events are not counted."""
 
@@ -96,13 +100,7 @@ class KubernetesStore:
             return False
         while self._inbox:
             delta = self._inbox.popleft()
-            cache = self._caches[_cache_key(delta.resource)]
-            if isinstance(delta, Seen):
-                cache.take(delta.object)
-            elif isinstance(delta, Gone):
-                cache.take_gone(delta)
-            else:
-                cache.take_all(delta)
+            self._caches[_cache_key(delta.resource)].apply(delta)
         self._telling.tell()
         return True
 
@@ -214,17 +212,17 @@ class KubernetesStore:
         if cache is None or known is None or (uid and known.metadata.uid != uid):
             return
         if objects.kind_in(answer) in ("", "Status"):
-            cache.end(known)
+            self._take_in(cache, Ended(resource, known))
         else:  # it waits for its finalizers, or for its Pods
             meta = objects.meta_in(answer)
             if meta.uid == known.metadata.uid and meta.deletion_timestamp is not None:
-                cache.take(replace(known, metadata=meta))
-        self._telling.tell()
+                self._take_in(cache, Seen(resource, replace(known, metadata=meta)))
 
     # Telling
 
     def subscribe(self, kinds: Iterable[str] | None, handler: Handler) -> Subscription:
         """Tells `handler` of all objects of these kinds (None: of all kinds) that are there, then of each change."""
+        self._owner = threading.get_ident()
         asked = None if kinds is None else frozenset(kinds)
         caches = self._caches_of(asked)
         self.pump()
@@ -275,6 +273,8 @@ class KubernetesStore:
 
     def _follow(self, resource: Resource) -> KindCache:
         """Begins to follow a kind: what is there is known when this returns."""
+        if threading.get_ident() != self._owner:
+            raise Unavailable(f"{resource.kind} is not followed yet")
         cache = KindCache(resource, self._telling.note)
         cache.reflector = Reflector(
             self._server,
@@ -337,7 +337,7 @@ class KubernetesStore:
     # Writing to the server
 
     def _write(self, method: Method, path: str, body: bytes) -> bytes:
-        self.write_count += 1
+        self.write_count = next(self._write_numbers)  # counted right, whichever threads write
         return self._server.request(method, path, body=body)
 
     def _put_status(self, resource: Resource, wanted: O, version: str) -> O:
@@ -349,14 +349,17 @@ class KubernetesStore:
     def _written(self, cache: KindCache | None, new: O) -> O:
         if cache is not None:
             meta = new.metadata
-            if meta.deletion_timestamp is not None and not meta.finalizers:
-                known = cache.objects.get(new.reference)
-                if known is not None:
-                    cache.end(known)
-            else:
-                cache.take(new)
-            self._telling.tell()
+            is_over = meta.deletion_timestamp is not None and not meta.finalizers
+            self._take_in(cache, Ended(cache.resource, new) if is_over else Seen(cache.resource, new))
         return new
+
+    def _take_in(self, cache: KindCache, delta: Delta) -> None:
+        """Takes in what this store has done: at once on the owner's thread, with the next news on any other."""
+        if threading.get_ident() == self._owner:
+            cache.apply(delta)
+            self._telling.tell()
+        else:
+            self._put_in_inbox(delta)
 
 
 def _cache_key(resource: Resource) -> tuple[str, str]:

@@ -30,6 +30,7 @@ from pykatib.api.shared import (
     Setting,
 )
 from pykatib.api.trial import Trial, TrialSpec, TrialStatus
+from pykatib.control.view import is_finished
 from pykatib.rpc import messages
 from pykatib.rpc.experiment_messages import experiment_from, experiment_message
 from pykatib.rpc.log_messages import log_message, moment_from, rows_from, text_of
@@ -182,6 +183,12 @@ def test_a_trial_comes_back_with_what_was_sent_of_it() -> None:
     strategies = tuple(MetricStrategy(name, names.LATEST) for name in ("loss", "time"))
     objective = msgspec.structs.replace(found.spec.objective, metric_strategies=strategies)
     assert found == msgspec.structs.replace(sent, spec=msgspec.structs.replace(sent.spec, objective=objective))
+
+
+def test_a_trial_that_katib_has_stopped_is_finished_though_it_has_no_time_of_completion() -> None:
+    message = trial_message(trial(true(names.EARLY_STOPPED)))
+    assert message.status.completion_time == ""
+    assert is_finished(trial_from(message))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ without metrics is not sent at all, nor is one that was stopped early before it 
 """
 
 from pykatib.api import names
+from pykatib.api.conditions import is_true
 from pykatib.api.meta import Condition, ObjectMeta
 from pykatib.api.shared import Metric, ObjectiveSpec, Observation, ParameterAssignment
 from pykatib.api.trial import Trial, TrialSpec, TrialStatus
@@ -30,11 +31,19 @@ _CONDITION_NAMES = {number: name for name, number in _CONDITIONS.items()} | {
 
 def is_sent(trial: Trial) -> bool:
     """Whether Katib tells a service of this Trial."""
-    state = trial_state(trial)
+    state = _state(trial)
     if state == names.EARLY_STOPPED:
         objective = trial.spec.objective
         return objective is not None and has_objective(trial.status.observation, objective)
     return state != names.METRICS_UNAVAILABLE
+
+
+def _state(trial: Trial) -> str:
+    # For a service a Trial is stopped as soon as it is marked so; here only once its worker job has ended.
+    state = trial_state(trial)
+    if state in (PENDING, names.RUNNING) and is_true(trial.status.conditions, names.EARLY_STOPPED):
+        return names.EARLY_STOPPED
+    return state
 
 
 def trial_message(trial: Trial) -> messages.Trial:
@@ -49,7 +58,7 @@ def trial_message(trial: Trial) -> messages.Trial:
         message.spec.parameter_assignments.assignments.add(name=assignment.name, value=assignment.value)
     message.status.start_time = status.start_time or ""
     message.status.completion_time = status.completion_time or ""
-    message.status.condition = _CONDITIONS[trial_state(trial)]
+    message.status.condition = _CONDITIONS[_state(trial)]
     if spec.objective is not None:
         message.spec.objective.CopyFrom(objective_message(spec.objective))
         if status.observation is not None:
@@ -71,6 +80,9 @@ def trial_from(message: messages.Trial) -> Trial:
         # Of several values of one metric the last one counts, as in Katib's services.
         values = {metric.name: metric.value for metric in status.observation.metrics}
         observation = Observation(tuple(Metric(name, value, value, value) for name, value in values.items()))
+    completion_time = status.completion_time or None
+    if status.condition == messages.TrialStatus.EARLYSTOPPED and completion_time is None:
+        completion_time = status.start_time or names.ZERO_TIME  # Katib's early stopping sets none
     return Trial(
         metadata=ObjectMeta(name=message.name),
         spec=TrialSpec(
@@ -83,7 +95,7 @@ def trial_from(message: messages.Trial) -> Trial:
         ),
         status=TrialStatus(
             start_time=status.start_time or None,
-            completion_time=status.completion_time or None,
+            completion_time=completion_time,
             conditions=(Condition(_CONDITION_NAMES[status.condition], names.TRUE),),
             observation=observation,
         ),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cocoex
 import numpy as np
-from problem import Problem, double, integer
+from problem import Problem, Wanted, double, integer
 
 from pykatib.algorithms.contract import ParameterValue
 
@@ -31,13 +31,16 @@ class Function:
         return float(self._problem(np.array(values, dtype=float)))  # type: ignore[operator]
 
 
-def problems() -> Iterator[Problem]:
+def problems(wanted: Wanted) -> Iterator[Problem]:
     """One instance of each function in a few sizes."""
     for name, sizes in _SIZES.items():
         for size in sizes:
             suite = cocoex.Suite(name, "", f"dimensions:{size} instance_indices:1")
             for problem in suite:
                 number = problem.id_function
+                quick = size == _QUICK[name] and number % 4 in (1, 2)
+                if not wanted(held_out=number % 2 == 0, quick=quick):
+                    continue
                 function = Function(suite, suite.get_problem(problem.id))
                 whole = problem.number_of_integer_variables
                 bounds = list(zip(problem.lower_bounds, problem.upper_bounds, strict=True))
@@ -51,7 +54,7 @@ def problems() -> Iterator[Problem]:
                     function=function,
                     optimum=_optimum(problem, function),
                     held_out=number % 2 == 0,
-                    quick=size == _QUICK[name] and number % 4 in (1, 2),
+                    quick=quick,
                 )
 
 

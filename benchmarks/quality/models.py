@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from problem import Problem, choice, numbers
+from problem import Problem, Wanted, choice, numbers
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
@@ -133,9 +133,11 @@ def specs(grid: Grid) -> tuple[ParameterSpec, ...]:
     )
 
 
-def problems() -> Iterator[Problem]:
-    """All of them."""
+def problems(wanted: Wanted) -> Iterator[Problem]:
+    """Those that are wanted."""
     for number, (name, grid) in enumerate(GRIDS.items(), start=1):
+        if not wanted(held_out=number % 2 == 0, quick=number == 1):
+            continue
         errors = table(name)
 
         def function(values: Sequence[ParameterValue], errors: dict[str, float] = errors) -> float:

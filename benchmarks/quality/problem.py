@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -45,6 +46,12 @@ class Problem:
             for _ in range(_REFERENCE_RUNS)
         ]
         return statistics.median(bests)
+
+
+class Wanted(Protocol):
+    """Whether problems of a kind are wanted; asked before they are loaded or trained."""
+
+    def __call__(self, *, held_out: bool, quick: bool) -> bool: ...
 
 
 def double(name: str, low: float, high: float, *, log: bool = False, step: str = "") -> ParameterSpec:

@@ -21,18 +21,21 @@ FAMILIES = ("synthetic", "coco", "tables", "models")
 BUDGETS = (25, 50, 100, 200)
 
 
-def problems(families: list[str], split: str, *, quick: bool) -> Iterator[Problem]:
+def problems(families: list[str], split: str, *, only_quick: bool) -> Iterator[Problem]:
     """The problems that are asked for; a family whose package is missing is told and left out."""
+
+    def wanted(*, held_out: bool, quick: bool) -> bool:
+        return (quick or not only_quick) and (split == "all" or held_out == (split == "held-out"))
+
     for family in families:
         try:
             module = importlib.import_module(family)
         except ModuleNotFoundError as missing:
             print(f"without {family}: {missing}", file=sys.stderr)
             continue
-        for problem in module.problems():
-            if (quick and not problem.quick) or (split != "all" and problem.held_out != (split == "held-out")):
-                continue
-            yield problem
+        for problem in module.problems(wanted):
+            if wanted(held_out=problem.held_out, quick=problem.quick):
+                yield problem
 
 
 def play(optimizer: Optimizer, problem: Problem, *, seed: int, budget: int, parallel: int) -> dict[int, float]:
@@ -60,9 +63,8 @@ def play(optimizer: Optimizer, problem: Problem, *, seed: int, budget: int, para
             best_seen, best_true = seen, true
         if told in BUDGETS:
             curve[told] = best_true
-    for late in BUDGETS:
-        if late > told and told == budget and asked < late and problem.space.size == told:
-            curve[late] = best_true
+    if problem.space.size == told:  # nothing is left to be tried
+        curve.update({late: best_true for late in BUDGETS if late > told})
     return curve
 
 
@@ -75,13 +77,14 @@ def main() -> None:
     parser.add_argument("--split", choices=("development", "held-out", "all"), default="development")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--budget", type=int, default=200, choices=BUDGETS)
-    parser.add_argument("--parallel", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--quick", action="store_true", help="a subset of the problems, budget 100, one at a time")
+    parser.add_argument("--parallel", type=int, nargs="+", help="how many at a time: 1 and 4; with --quick 1")
+    parser.add_argument("--quick", action="store_true", help="a subset of the problems, budget 100")
     parser.add_argument("--peer-python", help="the interpreter that has the peers")
     parser.add_argument("--plugin", type=Path, help="a Python file with METHODS, makers by name")
     options = parser.parse_args()
     if options.quick:
-        options.budget, options.parallel = min(options.budget, 100), [1]
+        options.budget = min(options.budget, 100)
+    options.parallel = options.parallel or ([1] if options.quick else [1, 4])
     makers = {}
     if options.plugin:
         scope: dict[str, object] = {"__name__": "plugin"}
@@ -94,7 +97,7 @@ def main() -> None:
     peers = PeerProcess(options.peer_python) if options.peer_python else None
     began = time.perf_counter()
     with options.results.open("a") as file:
-        for problem in problems(options.families, options.split, quick=options.quick):
+        for problem in problems(options.families, options.split, only_quick=options.quick):
             for method in options.methods:
                 for parallel in options.parallel:
                     for seed in range(options.seeds):

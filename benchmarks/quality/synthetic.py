@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
-from problem import Problem, choice, double, integer, numbers
+from problem import Problem, Wanted, choice, double, integer, numbers
 
 from pykatib.algorithms.contract import ParameterValue
 
@@ -153,8 +153,8 @@ RATES = tuple(double(f"rate{k}", 1e-8, 1.0, log=True) for k in range(3))
 _INSTANCES = 3
 
 
-def problems() -> Iterator[Problem]:
-    """All of them."""
+def problems(wanted: Wanted) -> Iterator[Problem]:
+    """All of them: they cost nothing until they are wanted."""
     shapes: list[tuple[str, Callable[[Floats], float], int, bool, float, float]] = [
         # name, shape, parameters, rotated, where its optimum is, noise
         ("bowl", bowl, 4, False, 0.0, 0.0),

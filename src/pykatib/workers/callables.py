@@ -97,6 +97,7 @@ class CallableRunner:
         self._executor = executor(self)
         self._waiting: deque[Reference] = deque()
         self._running: dict[str, WorkerJob] = {}
+        self._half_told: set[str] = set()  # jobs whose Trials have metrics of an attempt that came to nothing
         self._subscription: Subscription | None = None
 
     def check(self, experiment: Experiment) -> Sequence[FieldError]:
@@ -106,6 +107,7 @@ class CallableRunner:
     def start(self) -> None:
         """Takes up the jobs in the store."""
         self._subscription = self._store.subscribe((names.CALLABLE_JOB,), self._on_change)
+        self._half_told.update(reference.name for reference in self._waiting)  # of an earlier life, perhaps
 
     def _on_change(self, change: Change) -> None:
         old, new = change.old, change.new
@@ -122,6 +124,7 @@ class CallableRunner:
             running = self._running.get(old.metadata.name)
             if running is not None and running.metadata.uid == old.metadata.uid:
                 del self._running[old.metadata.name]
+                self._half_told.add(old.metadata.name)
                 self._executor.cancel(old.metadata.name)
 
     def advance(self) -> bool:
@@ -140,6 +143,9 @@ class CallableRunner:
         if running is not None and running.metadata.uid == job.metadata.uid:
             return False  # deleted and made anew while it waited: it was here twice
         self._running[name] = job
+        if name in self._half_told:  # an observation is of one attempt
+            self._half_told.discard(name)
+            self._observations.delete(job.metadata.namespace, name)
         trial = self._store.find(Reference(names.TRIAL, job.metadata.namespace, name))
         if isinstance(trial, Trial) and trial.spec.active_deadline_seconds is not None:  # it counts from here
             self._write_status(job, jobstatus.active(started_at=self._clock.now()))
@@ -187,6 +193,7 @@ class CallableRunner:
             self._fail(job, reason, message)
 
     def _fail(self, job: WorkerJob, reason: str, message: str) -> None:
+        self._half_told.add(job.metadata.name)
         status = jobstatus.failed(reason=reason, message=message, started_at=None, ended_at=self._clock.now())
         self._write_status(job, status)
 

@@ -12,7 +12,7 @@ import pytest
 import tune_objectives
 
 import pykatib
-from pykatib import Conflict, InvalidInput, RetryPolicy, TuneResult, search
+from pykatib import Conflict, InvalidInput, RetryPolicy, TuneResult, report_metrics, search
 from pykatib.api import names
 from pykatib.api.conditions import find_condition
 
@@ -287,7 +287,7 @@ def test_what_an_attempt_that_failed_has_reported_is_not_the_trials() -> None:
     def reports_and_raises_once(parameters: dict[str, Any]) -> float:
         attempts.append(1)
         if len(attempts) == 1:
-            report_metrics({"loss": 0.0})
+            report_metrics({"objective": 0.0})
             raise RuntimeError("the first attempt fails")
         return 5.0
 

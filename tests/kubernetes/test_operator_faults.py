@@ -90,7 +90,7 @@ def test_an_operator_that_is_killed_again_and_again_loses_and_doubles_nothing(
     stand_in: StandIn,
     tmp_path: Path,
 ) -> None:
-    create(server, namespace, trials=60, parallel=6)
+    create(server, namespace, trials=150, parallel=6)
     command = [sys.executable, str(HERE / "operator_process.py"), cluster.kubeconfig, namespace, str(tmp_path / "logs")]
     moments = random.Random(7)
     log = tmp_path / "operator.log"
@@ -106,7 +106,7 @@ def test_an_operator_that_is_killed_again_and_again_loses_and_doubles_nothing(
                 or read_experiment(server, namespace).status.trials > seen,
             )  # fmt: skip
             time.sleep(moments.uniform(0.0, 0.4))
-            if kills == 8:
+            if kills == 20:
                 wait_for("the end", lambda: has_ended(server, namespace))
         finally:
             process.kill()

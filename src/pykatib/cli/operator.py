@@ -7,6 +7,13 @@ import click
 @click.option("-n", "--namespace", default="", help="Work in this namespace only. [default: all]")
 @click.option("--kubeconfig", metavar="FILE", help="How to reach the cluster. [default: the Pod's own, or $KUBECONFIG]")
 @click.option("--context", metavar="NAME", help="The context of the kubeconfig. [default: its current one]")
+@click.option(
+    "--db-manager",
+    metavar="HOST:PORT",
+    default="",
+    help="Where metrics are kept. [default: by $KATIB_DB_MANAGER_SERVICE_IP, _NAMESPACE and _PORT: "
+    "katib-db-manager.kubeflow:6789]",
+)
 @click.option("--leader-elect", is_flag=True, help="Of several operators let only the one work that holds the Lease.")
 @click.option(
     "--lease-namespace",
@@ -34,6 +41,7 @@ def command(
     namespace: str,
     kubeconfig: str | None,
     context: str | None,
+    db_manager: str,
     leader_elect: bool,
     lease_namespace: str,
     lease_name: str,
@@ -45,17 +53,20 @@ def command(
 ) -> None:
     """Run the control plane of a Kubernetes cluster: its Experiments, Suggestions and Trials.
 
-    Needs the extra `pykatib[kubernetes]`, and Katib's definitions in the cluster (`kubectl apply -f manifests/crds`).
-    SIGTERM stops it; worker jobs run on, and the next operator goes on with them.
+    Needs the extras `pykatib[kubernetes,grpc]`, a DB manager (`katib db-manager`), and Katib's definitions in the
+    cluster (`kubectl apply -f manifests/crds`). SIGTERM stops it; worker jobs run on, and the next operator goes on
+    with them.
 
     Exit status: 0 when it was stopped, 1 when it lost the Lease, 2 when it cannot begin.
     """
     try:
-        from pykatib.kube.entry import run_operator
+        from pykatib.kube.entry import run_with_db_manager
     except ModuleNotFoundError as error:
-        raise click.ClickException(f"{error.name} is not installed; run: pip install 'pykatib[kubernetes]'") from error
+        advice = "pip install 'pykatib[kubernetes,grpc]'"
+        raise click.ClickException(f"{error.name} is not installed; run: {advice}") from error
 
-    status = run_operator(
+    status = run_with_db_manager(
+        db_manager,
         namespace=namespace or None,
         kubeconfig=kubeconfig,
         context=context,

@@ -71,7 +71,7 @@ class ControlPlane:
         self._wake = wake
         self._in_flight: set[Reference] = set()
         self._wanted_again: set[Reference] = set()
-        self._carried_out: deque[tuple[Reference, BaseException | None]] = deque()
+        self._carried_out: deque[tuple[Reference, float | None, BaseException | None]] = deque()
         self._observations = observations
         self._clock = clock
         self._host = host
@@ -156,23 +156,28 @@ class ControlPlane:
                 logger.error("reconciling %s failed", key, exc_info=failure)
             self._report(key, failure)
 
-    def _carry_out(self, key: Reference, act: Callable[[], object]) -> None:
-        """Has something done to the store: at once, or by the executor."""
+    def _carry_out(self, key: Reference, act: Callable[[], float | None]) -> None:
+        """Has something done to the stores, at once or by the executor; answers when to look at the key again."""
         if self._executor is None:
-            act()
+            self._look_again(key, act())
             return
 
         def run() -> None:
+            seconds: float | None = None
             failure: BaseException | None = None
             try:
-                act()
+                seconds = act()
             except BaseException as error:  # it is told where the key was taken
                 failure = error
-            self._carried_out.append((key, failure))
+            self._carried_out.append((key, seconds, failure))
             self._wake()
 
         self._in_flight.add(key)
         self._executor(run)
+
+    def _look_again(self, key: Reference, seconds: float | None) -> None:
+        if seconds is not None:
+            self._queue.add_at(key, self._clock.now() + seconds)
 
     def collect(self) -> None:
         """Takes note of plans that the executor has carried out; to be called before the store tells what they did.
@@ -180,8 +185,9 @@ class ControlPlane:
         In this order a key is never planned again on what was known before its plan was carried out.
         """
         while self._carried_out:
-            key, failure = self._carried_out.popleft()
+            key, seconds, failure = self._carried_out.popleft()
             self._in_flight.discard(key)
+            self._look_again(key, seconds)
             if key in self._wanted_again:
                 self._wanted_again.discard(key)
                 self._queue.add(key)
@@ -297,9 +303,13 @@ class ControlPlane:
 
     def _apply(self, key: Reference, plan: Plan, now: float) -> None:
         if plan.actions:
-            self._carry_out(key, lambda: self._applier.apply(plan, now))
-        if plan.look_again_seconds is not None:
-            self._queue.add_at(key, now + plan.look_again_seconds)
+            self._carry_out(key, lambda: self._applied(plan, now))
+        else:
+            self._look_again(key, plan.look_again_seconds)
+
+    def _applied(self, plan: Plan, now: float) -> float | None:
+        self._applier.apply(plan, now)
+        return plan.look_again_seconds
 
     def _blueprint(self, experiment: Experiment) -> Blueprint:
         meta = experiment.metadata
@@ -359,16 +369,30 @@ class ControlPlane:
         elif status is suggestion.status and self._find(key) is suggestion:
             return
         decided = suggestion
-        self._carry_out(key, lambda: self._store.update_status(decided))
+
+        def write() -> None:
+            self._store.update_status(decided)
+
+        self._carry_out(key, write)
 
     def _reconcile_trial(self, key: Reference) -> None:
         trial = self._find(key)
         if not isinstance(trial, Trial):
             return
         now = self._clock.now()
-        reported = self._observation(trial) if is_being_stopped(trial) else None
-        plan = plan_trial(trial, self._job_view(trial), now, reported=reported)
-        self._apply(key, plan, now)
+        view = self._job_view(trial)
+        ends = view is not None and view.verdict.state == "succeeded" and not is_finished(trial)
+        if not ends and not is_being_stopped(trial):
+            self._apply(key, plan_trial(trial, view, now), now)
+            return
+
+        def read_and_apply() -> float | None:
+            reported = self._observation(trial)
+            seen = msgspec.structs.replace(view, observation=reported) if view is not None and ends else view
+            plan = plan_trial(trial, seen, now, reported=reported if is_being_stopped(trial) else None)
+            return self._applied(plan, now)
+
+        self._carry_out(key, read_and_apply)  # whoever keeps the metrics may take its time
 
     def _job_view(self, trial: Trial) -> JobView | None:
         if trial.metadata.deletion_timestamp is not None:
@@ -377,10 +401,9 @@ class ControlPlane:
         if not isinstance(job, WorkerJob):
             return None
         spec = trial.spec
-        verdict = judge(job, success_condition=spec.success_condition, failure_condition=spec.failure_condition)
-        if verdict.state != "succeeded" or is_finished(trial):
-            return JobView(job, verdict)
-        return JobView(job, verdict, self._observation(trial))
+        return JobView(
+            job, judge(job, success_condition=spec.success_condition, failure_condition=spec.failure_condition)
+        )
 
     def _observation(self, trial: Trial) -> Observation | None:
         if trial.spec.objective is None:

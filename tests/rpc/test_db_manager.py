@@ -112,11 +112,11 @@ def test_what_the_database_cannot_keep_is_refused_in_words(channel: grpc.Channel
 
 def test_a_log_of_many_megabytes_goes_in_and_out(address: str) -> None:
     client = DBManagerClient(address)
-    logs = [(1_750_000_000.0 + index, "loss", "0." + "1" * 400) for index in range(20_000)]
+    logs = [MetricLog(1_750_000_000.0 + index, "loss", "0." + "1" * 400) for index in range(20_000)]
     client.report(report_request("t", logs))
     found = client.find("t")
     assert len(found) == 20_000
-    assert {row.value for row in found} == {logs[0][2]}
+    assert {row.value for row in found} == {logs[0].value}
     client.close()
 
 
@@ -134,7 +134,7 @@ def test_rows_of_one_namespace_are_found_by_who_knows_none(channel: grpc.Channel
 def test_a_report_that_is_sent_again_is_kept_once(address: str) -> None:
     client = DBManagerClient(address)
     for _ in range(3):
-        client.report(report_request("t", [(1.0, "loss", "1")]), report_id="only")
+        client.report(report_request("t", [MetricLog(1.0, "loss", "1")]), report_id="only")
     assert len(client.find("t")) == 1
     client.close()
 

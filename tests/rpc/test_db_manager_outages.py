@@ -14,6 +14,7 @@ from sqlalchemy import URL, inspect
 
 from database_servers import MariaDB, NotInstalledError, PostgreSQL, Server
 from pykatib.api.errors import InvalidInput, Unavailable
+from pykatib.api.shared import MetricLog
 from pykatib.rpc.db_manager_client import DBManagerClient, report_request
 from pykatib.rpc.db_manager_process import connect
 from pykatib.rpc.db_settings import database_settings
@@ -108,11 +109,11 @@ def test_a_call_of_katibs_clients_waits_for_the_database(postgresql: Server) -> 
     url = postgresql.new_database("waiting")
     with serving(url) as address:
         client = DBManagerClient(address)
-        client.report(report_request("t", [(1.0, "loss", "1")]))
+        client.report(report_request("t", [MetricLog(1.0, "loss", "1")]))
         postgresql.stop()
         back = threading.Thread(target=postgresql.start)
         call = threading.Thread(
-            target=lambda: client.report(report_request("t", [(2.0, "loss", "2")]), timeout_seconds=60)
+            target=lambda: client.report(report_request("t", [MetricLog(2.0, "loss", "2")]), timeout_seconds=60)
         )
         call.start()
         back.start()
@@ -145,7 +146,7 @@ def test_the_process_makes_the_tables_and_the_index(kind: str, request: pytest.F
     with db_manager_process(url, free_port(), tmp_path) as process:
         process.wait_until_serving()
         client = DBManagerClient(process.address)
-        client.report(report_request("t", [(1.0, "loss", "1")]))
+        client.report(report_request("t", [MetricLog(1.0, "loss", "1")]))
         client.close()
         assert process.end() == 0
     engine = open_engine(url)

@@ -35,7 +35,7 @@ from pykatib.rpc import messages
 from pykatib.rpc.experiment_messages import experiment_from, experiment_message
 from pykatib.rpc.log_messages import log_message, moment_from, rows_from, text_of
 from pykatib.rpc.trial_messages import is_sent, trial_from, trial_message
-from pykatib.store.sql_logs import LogRow
+from pykatib.store.log_row import LogRow
 
 texts = st.text(max_size=8)
 distinct_texts = st.lists(texts, max_size=3, unique=True).map(tuple)

@@ -11,10 +11,11 @@ from database_servers import Server
 from pykatib.api.errors import InvalidInput, StorageFailed
 from pykatib.api.shared import MetricLog
 from pykatib.store.contract import ObservationStore
+from pykatib.store.log_row import LogRow, moment_of
 from pykatib.store.observation_conformance import ObservationConformance, log
 from pykatib.store.sql_database import open_engine
-from pykatib.store.sql_logs import LogRow, SqlLogs
-from pykatib.store.sql_observations import SqlObservationStore, moment_of
+from pykatib.store.sql_logs import SqlLogs
+from pykatib.store.sql_observations import SqlObservationStore
 from pykatib.store.sql_schema import INDEX, add_index, prepare
 
 _numbers = itertools.count()

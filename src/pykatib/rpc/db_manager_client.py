@@ -12,12 +12,12 @@ from typing import Any
 import grpc
 
 from pykatib.api.errors import FieldError, InvalidInput, PykatibError
+from pykatib.api.shared import MetricLog
 from pykatib.rpc import messages
 from pykatib.rpc.log_messages import log_message, rows_from, text_of
 from pykatib.rpc.services import DB_MANAGER, NAMESPACE_KEY, REPORT_ID_KEY, caller, open_channel
 from pykatib.rpc.statuses import TRANSIENT, error_from, status_of
-from pykatib.store.sql_logs import LogRow
-from pykatib.store.sql_observations import bound_of, moment_of
+from pykatib.store.log_row import LogRow, bound_of, row_of
 
 TIMEOUT_SECONDS = 120.0
 ATTEMPT_SECONDS = 30.0
@@ -110,8 +110,8 @@ class DBManagerClient:
         return error_from(error, f"the DB manager at {self.address}")
 
 
-def report_request(trial_name: str, logs: Sequence[tuple[float, str, str]]) -> messages.ReportObservationLogRequest:
-    """A report of logs: time in seconds since 1970, name and value of each.
+def report_request(trial_name: str, logs: Sequence[MetricLog]) -> messages.ReportObservationLogRequest:
+    """A report of logs.
 
     Raises:
         InvalidInput: something cannot be said on the wire: a time in no calendar, a text that is no Unicode.
@@ -119,7 +119,7 @@ def report_request(trial_name: str, logs: Sequence[tuple[float, str, str]]) -> m
     try:
         return messages.ReportObservationLogRequest(
             trial_name=trial_name,
-            observation_log=log_message([LogRow(moment_of(time), name, value) for time, name, value in logs]),
+            observation_log=log_message([row_of(log) for log in logs]),
         )
     except (TypeError, ValueError) as error:
         raise InvalidInput([FieldError("", str(error))], source=f"a report of Trial {trial_name}") from error

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.rpc import messages
-from pykatib.store.sql_logs import LogRow
+from pykatib.store.log_row import LogRow
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 

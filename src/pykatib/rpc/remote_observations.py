@@ -18,8 +18,8 @@ from pykatib.api.errors import PykatibError, Unavailable
 from pykatib.api.shared import MetricLog
 from pykatib.rpc import messages
 from pykatib.rpc.db_manager_client import DBManagerClient, report_request
+from pykatib.store.log_row import log_of
 from pykatib.store.observations import LatestLogs, TrialKey
-from pykatib.store.sql_observations import log_of
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class RemoteObservationStore:
         """
         if not logs:
             return
-        request = report_request(trial_name, [(log.time, log.name, log.value) for log in logs])
+        request = report_request(trial_name, logs)
         size = request.ByteSize()
         with self._changed:
             self._wait(lambda: not self._waiting_bytes or self._waiting_bytes + size <= self._buffer_bytes)

@@ -7,24 +7,17 @@ of all. Who names one finds that one's rows and those that were reported without
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, or_, select, text
 from sqlalchemy.exc import IntegrityError
 
+from pykatib.store.log_row import LogRow
 from pykatib.store.sql_database import answering
 from pykatib.store.sql_schema import LOGS, MYSQL, REPORTS, Layout
 
 MEMORY_OF_REPORTS = timedelta(days=1)
 _CHUNK_LENGTH = 10_000
-
-
-class LogRow(NamedTuple):
-    """One reported value; `at` is in UTC, without a zone, as databases keep it."""
-
-    at: datetime
-    name: str
-    value: str
 
 
 class SqlLogs:

@@ -12,10 +12,12 @@ Trial may have written once for each attempt of which no end is on record, and o
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -246,3 +248,17 @@ def test_killed_at_fifty_instants_an_experiment_ends_as_if_nobody_had_been(tmp_p
             check(round_, expected=expected, supervisor_was_killed=supervisor_was_killed)
         finally:
             round_.close()
+
+
+@pytest.mark.parametrize("statements", [(), ("PRAGMA journal_mode=WAL",)], ids=["empty file", "no schema"])
+def test_a_home_whose_first_owner_died_while_making_it_can_be_used(tmp_path: Path, statements: tuple[str, ...]) -> None:
+    round_ = Round(tmp_path / "home-to-be", pause="0")
+    round_.folders.make()
+    round_.folders.database.touch()
+    with closing(sqlite3.connect(round_.folders.database)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    round_.begin_life()
+    round_.finish()
+    round_.close()
+    assert len(assignments_of(round_)) == TRIALS

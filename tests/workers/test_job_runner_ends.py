@@ -178,10 +178,12 @@ def test_the_metric_is_found(bench: JobBench, text: str, latest: str) -> None:
     assert bench.values(trial) == [latest]
 
 
-def test_a_trial_whose_metric_is_no_number_is_never_the_best(bench: JobBench) -> None:
-    experiment = bench.create(manifest(sh("echo loss=nan")))
-    bench.finish(experiment)
-    assert bench.status_of(experiment).status.current_optimal_trial is None
+def test_a_trial_whose_metric_is_no_number_is_beaten_by_any_number(bench: JobBench) -> None:
+    experiment = bench.create(manifest(sh("mkdir first && echo loss=nan || echo loss=1e9"), trials=2))
+    _, second = bench.finish(experiment)
+    best = bench.status_of(experiment).status.current_optimal_trial
+    assert best is not None
+    assert best.best_trial_name == second.metadata.name
 
 
 def test_a_metric_that_never_comes_is_said_with_a_hint(bench: JobBench) -> None:

@@ -9,7 +9,7 @@ from pykatib.cli.following import foreground
 from pykatib.embedded.folders import HomeFolders
 from pykatib.embedded.mail import Verb, Wishes, check_answer, send, wait_for
 from pykatib.store.lock import Holder, holder_of
-from pykatib.workers.job_runner import is_callable
+from pykatib.workers.template_check import is_callable
 
 
 def owner_of(folders: HomeFolders) -> Holder | None:

@@ -23,12 +23,14 @@ from pykatib.embedded.folders import HomeFolders
 from pykatib.embedded.front_door import FrontDoor
 from pykatib.embedded.overrides import Override, apply_override
 from pykatib.runtime.clock import SystemClock
+from pykatib.store.database import is_unused
 from pykatib.store.memory import MemoryStore
 from pykatib.store.observations import MemoryObservationStore
 from pykatib.store.reader import SqliteReader
-from pykatib.workers.job_runner import JobRunner, is_callable
+from pykatib.workers.job_runner import JobRunner
 from pykatib.workers.places import Places, place_annotations
 from pykatib.workers.slots import Machine, Slots
+from pykatib.workers.template_check import is_callable
 
 DEFAULT_NAMESPACE = "default"
 _TAKEN = (names.EXPERIMENT, names.CONFIG_MAP, names.SECRET)
@@ -71,7 +73,7 @@ class Judge:
         clock = SystemClock()
         self._store = MemoryStore(clock.now)
         self._taken: set[Reference] = set()
-        if folders is not None and folders.database.exists():
+        if folders is not None and not is_unused(folders.database):
             self._learn(folders.database)
         machine = Machine.detect()
         runner = JobRunner(  # it is asked what it can run, and never started

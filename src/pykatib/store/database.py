@@ -208,6 +208,27 @@ class Database:
             connection.execute("DELETE FROM gone WHERE 0")  # a read-only file says so now
 
 
+def is_unused(path: Path) -> bool:
+    """True where nothing was ever kept: no file, or one whose first owner died before it had a schema.
+
+    Raises:
+        StorageFailed: it cannot be read.
+    """
+    if not path.exists():
+        return True
+    if _is_something_else(path):
+        return False
+    try:
+        connection = _connect(path, "read")
+        try:
+            (table_count,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise storage_failed(path, error) from error
+    return not table_count
+
+
 def _is_something_else(path: Path) -> bool:
     """True for a file with content that is not SQLite's: SQLite itself takes very short ones for empty."""
     try:

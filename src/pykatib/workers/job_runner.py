@@ -37,7 +37,6 @@ from pykatib.workers.slots import Request, Slots
 from pykatib.workers.strays import end_strays
 from pykatib.workers.supervision import Supervision
 from pykatib.workers.template_check import check_template
-from pykatib.workers.template_check import is_callable as is_callable  # where it was first looked for
 
 logger = logging.getLogger(__name__)
 

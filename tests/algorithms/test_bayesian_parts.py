@@ -102,7 +102,7 @@ def test_predictions_have_the_slopes_they_state() -> None:
 
 def test_predictions_meet_noiseless_results_and_are_uncertain_far_away() -> None:
     vector = np.concatenate([np.full(5, math.log(0.3)), [0.0, -12.0]])
-    hyper = Hyperparameters(vector, FEATURES.groups, FEATURES.numeric)
+    hyper = Hyperparameters.of(vector, FEATURES.groups, FEATURES.numeric)
     columns = FEATURES.of(rows_of(10))
     posterior = Posterior(columns, np.arange(10.0), hyper, np.zeros(10))
     mean, deviation = posterior.predict(columns)

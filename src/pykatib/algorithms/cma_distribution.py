@@ -17,69 +17,64 @@ from cmaes import CatCMAwM
 from numpy.typing import NDArray
 
 from pykatib.algorithms.contract import ParameterValue
-from pykatib.algorithms.parameters import Choice, Parameter
+from pykatib.algorithms.encoding import Encoding
 from pykatib.algorithms.space import Point, SearchSpace
 
 Sample: TypeAlias = CatCMAwM.Solution
 
-FINEST_STEPS = 256  # with more values than this a step is too fine to matter, and the number is treated as continuous
 _RESAMPLINGS = 100  # draws outside the bounds are replaced, so that none is wasted on their very edge
 
 
-class Encoding:
-    """How the parameters of a space are divided among the library's continuous, stepped and categorical variables."""
+class Variables:
+    """How the dimensions of a space are divided among the library's continuous, stepped and categorical variables.
+
+    Pairs of values count as categories, as the paper advises.
+    """
 
     def __init__(self, space: SearchSpace) -> None:
-        self._space = space
+        self._encoding = Encoding(space)
         self.continuous: list[int] = []
         self.stepped: list[int] = []
         self.categorical: list[int] = []
-        for place, parameter in enumerate(space.parameters):
-            if parameter.count == 1:
-                continue
-            if _is_category(parameter):
-                self.categorical.append(place)
-            elif parameter.count is None or parameter.count > FINEST_STEPS:
+        for place, dimension in enumerate(self._encoding.dimensions):
+            if dimension.kind == "line":
                 self.continuous.append(place)
+            elif dimension.kind == "list" or dimension.count == 2:
+                self.categorical.append(place)
             else:
                 self.stepped.append(place)
-        self.middles = [_middles(space.parameters[place]) for place in self.stepped]
-        self.category_counts = [_count(space.parameters[place]) for place in self.categorical]
-        self._constants = [
-            parameter.value_at(0) if parameter.count == 1 else None for parameter in space.parameters
-        ]  # fmt: skip
+        self.middles = [self._encoding.dimensions[place].middles for place in self.stepped]
+        self.category_counts = [self._encoding.dimensions[place].count for place in self.categorical]
 
     @property
     def number_count(self) -> int:
-        """How many parameters the Gaussian has."""
+        """How many dimensions the Gaussian has."""
         return len(self.continuous) + len(self.stepped)
 
     @property
     def dimensions(self) -> int:
-        """How many parameters there are to search."""
-        return self.number_count + len(self.categorical)
+        """How many dimensions there are to search."""
+        return len(self._encoding)
 
     def point(self, sample: Sample) -> Point:
         """The point of the space that a sample means."""
-        values: list[ParameterValue | None] = list(self._constants)
-        parameters = self._space.parameters
-        for place, unit in zip(self.continuous, _numbers(sample.x), strict=True):
-            values[place] = parameters[place].from_unit(unit)
-        for place, unit in zip(self.stepped, _numbers(sample.z), strict=True):
-            values[place] = parameters[place].from_unit(unit)
-        for row, place in enumerate(self.categorical):
-            chosen = 0 if sample.c is None else int(np.argmax(sample.c[row]))
-            values[place] = parameters[place].value_at(chosen)
-        return tuple(value for value in values if value is not None)
+        row = np.zeros(self.dimensions)
+        if sample.x is not None:
+            row[self.continuous] = sample.x
+        if sample.z is not None:
+            row[self.stepped] = [np.argmin(np.abs(m - z)) for m, z in zip(self.middles, sample.z, strict=True)]
+        if sample.c is not None:
+            row[self.categorical] = np.argmax(sample.c, axis=1)
+        return self._encoding.point(row.tolist())
 
     def sample(self, point: Sequence[ParameterValue]) -> Sample:
         """A sample that means a given point; for points that the distribution did not draw itself."""
-        units = self._space.to_unit(point)
-        x = np.array([units[place] for place in self.continuous])
-        z = np.array([units[place] for place in self.stepped])
+        row = np.array(self._encoding.row(point))
+        x = row[self.continuous]
+        ranks = row[self.stepped].astype(np.intp)
+        z = np.array([middles[rank] for middles, rank in zip(self.middles, ranks, strict=True)])
         c = np.zeros((len(self.categorical), max(self.category_counts, default=0)), dtype=bool)
-        for row, place in enumerate(self.categorical):
-            c[row, self._space.parameters[place].index_of(point[place])] = True
+        c[np.arange(len(c)), row[self.categorical].astype(np.intp)] = True
         return CatCMAwM.Solution(
             x if self.continuous else None,
             z if self.stepped else None,
@@ -91,13 +86,15 @@ class Encoding:
 class SearchDistribution:
     """One run of CMA-ES, from its start to its convergence."""
 
-    def __init__(self, encoding: Encoding, *, mean: NDArray[np.float64], sigma: float, population: int | None) -> None:
-        gaussian = encoding.number_count
-        self._encoding = encoding
+    def __init__(
+        self, variables: Variables, *, mean: NDArray[np.float64], sigma: float, population: int | None
+    ) -> None:
+        gaussian = variables.number_count
+        self._variables = variables
         self._optimizer = CatCMAwM(
-            x_space=[[0.0, 1.0]] * len(encoding.continuous) or None,
-            z_space=encoding.middles or None,
-            c_space=encoding.category_counts or None,
+            x_space=[[0.0, 1.0]] * len(variables.continuous) or None,
+            z_space=[middles.tolist() for middles in variables.middles] or None,
+            c_space=variables.category_counts or None,
             population_size=population,
             mean=mean.copy() if gaussian else None,
             sigma=sigma,
@@ -105,7 +102,7 @@ class SearchDistribution:
             seed=0,
         )
         self._best: list[float] = []
-        self._patience = 10 + -(-30 * encoding.dimensions // self.population)
+        self._patience = 10 + -(-30 * variables.dimensions // self.population)
 
     @property
     def population(self) -> int:
@@ -139,22 +136,4 @@ class SearchDistribution:
         recent = self._best[-self._patience :]
         if len(recent) == self._patience and max(recent) - min(recent) <= 1e-12 * max(1.0, abs(recent[-1])):
             return True
-        return self._encoding.number_count > 0 and bool(self._optimizer.should_stop())
-
-
-def _is_category(parameter: Parameter) -> bool:
-    """Lists without an order, and pairs of values, which the paper advises to treat alike."""
-    return parameter.count == 2 or (isinstance(parameter, Choice) and not parameter.ordinal)
-
-
-def _count(parameter: Parameter) -> int:
-    assert parameter.count is not None, "only finite parameters are stepped or categorical"
-    return parameter.count
-
-
-def _middles(parameter: Parameter) -> list[float]:
-    return sorted(parameter.to_unit(parameter.value_at(index)) for index in range(_count(parameter)))
-
-
-def _numbers(array: NDArray[np.float64] | None) -> list[float]:
-    return [] if array is None else [float(number) for number in array]
+        return self._variables.number_count > 0 and bool(self._optimizer.should_stop())

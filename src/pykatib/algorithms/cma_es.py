@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pykatib.algorithms.cma_distribution import Encoding, Sample, SearchDistribution
+from pykatib.algorithms.cma_distribution import Sample, SearchDistribution, Variables
 from pykatib.algorithms.contract import Ask, FinishedTrial, Proposal, ProposedTrial
 from pykatib.algorithms.description import Settings
 from pykatib.algorithms.permutation import Permutation
@@ -43,11 +43,11 @@ class CmaEsSearch:
     def __init__(self, problem: Problem, settings: Settings, *, seed: int) -> None:
         self._problem = problem
         self._space = problem.space
-        self._encoding = Encoding(problem.space)
+        self._variables = Variables(problem.space)
         self._key = key_of(seed, "cmaes")
         self._seen = _Seen(problem, key_of(seed, "cmaes order"))
         restarts_key = key_of(seed, "cmaes restarts")
-        self._runs = _Runs(self._encoding, settings, restarts_key) if self._encoding.dimensions else None
+        self._runs = _Runs(self._variables, settings, restarts_key) if self._variables.dimensions else None
         self._generation = 0  # how often the distribution has moved, over all runs
         self._first_of_run = 0  # the generation that the current run started with
         self._members: list[int] = []  # indexes of the current generation, as far as they are known
@@ -126,7 +126,7 @@ class CmaEsSearch:
             return None
         if self._runs is not None:
             for word in words(self._key, index, _ATTEMPTS):
-                point = self._encoding.point(self._runs.current.draw(word >> 32))
+                point = self._variables.point(self._runs.current.draw(word >> 32))
                 if self._seen.new(point, batch):
                     return point
         return self._seen.some_other(batch)
@@ -136,12 +136,12 @@ class CmaEsSearch:
         values = tuple(self._trials[index].values)
         for word in words(self._key, index, _ATTEMPTS if self._seen.finite else 1):
             sample = distribution.draw(word >> 32)
-            if self._encoding.point(sample) == values:
+            if self._variables.point(sample) == values:
                 return sample
         return None
 
     def _sample_or_values(self, index: int) -> Sample:
-        return self._samples.get(index) or self._encoding.sample(self._trials[index].values)
+        return self._samples.get(index) or self._variables.sample(self._trials[index].values)
 
     def _forget(self, index: int) -> None:
         for known in (self._trials, self._drawn_from, self._samples, self._losses):
@@ -151,8 +151,8 @@ class CmaEsSearch:
 class _Runs:
     """The runs of CMA-ES, one after the other, and where and how large the next begins."""
 
-    def __init__(self, encoding: Encoding, settings: Settings, key: int) -> None:
-        self._encoding = encoding
+    def __init__(self, variables: Variables, settings: Settings, key: int) -> None:
+        self._variables = variables
         self._key = key
         sigma = settings.get("sigma")
         self._sigma = float(sigma) if isinstance(sigma, int | float) and sigma > 0 else DEFAULT_SIGMA
@@ -161,12 +161,12 @@ class _Runs:
         self._restarts = 0
         self._regime: Literal["large", "small"] = "small"
         self._trials_by_regime = {"large": 0, "small": 0}
-        self.current = self._start(np.full(encoding.number_count, 0.5), self._sigma, None)
+        self.current = self._start(np.full(variables.number_count, 0.5), self._sigma, None)
         self._population = self.current.population
         self._large = self._population
 
     def _start(self, mean: NDArray[np.float64], sigma: float, population: int | None) -> SearchDistribution:
-        return SearchDistribution(self._encoding, mean=mean, sigma=sigma, population=population)
+        return SearchDistribution(self._variables, mean=mean, sigma=sigma, population=population)
 
     def restarted(self) -> bool:
         """Begins a new run where the current one, after one more generation, has come to its end."""
@@ -174,7 +174,7 @@ class _Runs:
         if self._strategy == "none" or not self.current.converged():
             return False
         self._restarts += 1
-        first, second, *places = map(unit_of, words(self._key, self._restarts, 2 + self._encoding.number_count))
+        first, second, *places = map(unit_of, words(self._key, self._restarts, 2 + self._variables.number_count))
         few_in_small = self._trials_by_regime["small"] < self._trials_by_regime["large"]
         self._regime = "small" if self._strategy == "bipop" and few_in_small else "large"
         if self._regime == "large":
@@ -209,7 +209,7 @@ class _Seen:
 
     def everything(self, batch: set[Point]) -> bool:
         """Whether all points have been proposed."""
-        return self._size is not None and len(self._points | batch) >= self._size
+        return self._size is not None and len(self._points) + len(batch - self._points) >= self._size
 
     def some_other(self, batch: set[Point]) -> Point:
         """The first point of a random order that is new; there must be one."""

@@ -7,11 +7,15 @@ Rasmussen and Williams, "Gaussian processes for machine learning" (2006): the li
   et al., "Vanilla Bayesian optimization performs great in high dimensions", 2024);
 - the variance of the objective, around 1, as losses have been standardised;
 - the variance of the noise, mostly small but free to grow;
-- the shape of the input warping, around none.
+- the shape of the input warping, around none. Inputs are only warped where that gains `WARP_GAIN` in logarithms of
+  probability: with few Trials the freedom to bend does more harm than good.
 
 The search for them starts at the priors' medians and nowhere else: what was found for fewer Trials is not used, so that
 the result depends on the Trials alone.
 """
+
+import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,24 +37,34 @@ _IMPOSSIBLE = 1e25  # where the covariance is not positive definite to the compu
 WARP_GAIN = 3.0  # in natural logarithms of probability
 
 
-class Hyperparameters:
-    """Lengths of the dimensions, variances of objective and noise, shape of the warping."""
+class Hyperparameters(NamedTuple):
+    """Lengths of the columns, variances of objective and noise, warping of the inputs."""
 
-    def __init__(self, vector: Floats, groups: NDArray[np.intp], numeric: int) -> None:
+    lengths: Floats
+    scale: float
+    noise: float
+    warping: Warping
+
+    @classmethod
+    def of(cls, vector: Floats, groups: NDArray[np.intp], numeric: int) -> "Hyperparameters":
+        """Those of a vector of logarithms: a length a dimension, two variances, and shapes where inputs are warped."""
         count = int(groups.max()) + 1
-        self.lengths = np.exp(vector[:count])
-        self.scale = float(np.exp(vector[count]))
-        self.noise = float(np.exp(vector[count + 1]))
-        shape = np.exp(vector[count + 2 :])
-        warped = len(shape) > 0
-        self.warping = (
-            Warping(shape[:numeric], shape[numeric:]) if warped else Warping(np.ones(numeric), np.ones(numeric))
+        logarithms = vector.tolist()
+        shapes = np.exp(vector[count + 2 :]) if len(vector) > count + 2 else np.ones(2 * numeric)
+        return cls(
+            np.exp(vector[:count])[groups],
+            math.exp(logarithms[count]),
+            math.exp(logarithms[count + 1]),
+            Warping(shapes[:numeric], shapes[numeric:]),
         )
-        self.column_lengths = self.lengths[groups]
+
+    def with_lengths_times(self, factor: float) -> "Hyperparameters":
+        """The same with all lengths multiplied."""
+        return self if factor == 1.0 else self._replace(lengths=self.lengths * factor)
 
     def place(self, features: Floats) -> Floats:
         """Where features lie for the kernel: warped, and in units of the lengths."""
-        placed: Floats = self.warping(features) / self.column_lengths
+        placed: Floats = self.warping(features) / self.lengths
         return placed
 
 
@@ -63,7 +77,7 @@ def fit(features: Floats, targets: Floats, groups: NDArray[np.intp], numeric: in
         bent_vector, bent_loss = bent.most_probable(bent.centre)
         if bent_loss < loss - WARP_GAIN:
             vector = bent_vector
-    return Hyperparameters(vector, groups, numeric)
+    return Hyperparameters.of(vector, groups, numeric)
 
 
 class Evidence:
@@ -105,7 +119,7 @@ class Evidence:
     def __call__(self, vector: Floats) -> tuple[float, Floats]:
         """Minus the logarithm of the probability, up to a constant, and its gradient."""
         count, numeric, groups = self._count, self._numeric, self._groups
-        found = Hyperparameters(vector, groups, numeric)
+        found = Hyperparameters.of(vector, groups, numeric)
         placed = found.place(self._features)
         kernel, slope = matern(squared_distances(placed, placed))
         kernel *= found.scale
@@ -131,7 +145,7 @@ class Evidence:
         if self._shapes:
             slopes = found.warping.slopes_of_shape(self._features)
             for start, change in zip((count + 2, count + 2 + numeric), slopes, strict=True):
-                moved = change / found.column_lengths[:numeric]
+                moved = change / found.lengths[:numeric]
                 gradient[start : start + numeric] = 4.0 * (
                     row_sums @ (placed[:, :numeric] * moved) - np.einsum("ij,ij->j", moved, product[:, :numeric])
                 )
@@ -181,7 +195,7 @@ class Posterior:
         inverse, _ = dpotrs(self._factor, kernel.T, lower=1)
         variance = self.hyperparameters.scale - np.einsum("ij,ji->i", kernel, inverse)
         deviation = np.sqrt(np.maximum(variance, 1e-12))
-        chain = self.hyperparameters.warping.slope(features) / self.hyperparameters.column_lengths
+        chain = self.hyperparameters.warping.slope(features) / self.hyperparameters.lengths
         by_mean = slope * self._weights
         by_variance = -2.0 * slope * inverse.T
         mean_slope = (placed * by_mean.sum(axis=1)[:, None] - by_mean @ self._placed) * chain

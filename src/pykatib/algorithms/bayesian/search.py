@@ -4,6 +4,12 @@ Each proposal is a function of the seed, its index, the Trials that have ended a
 over from proposal to proposal but what can be computed again: hyperparameters are kept by the Trials they were found
 from.
 
+*The portfolio.* Hyperparameters of greatest probability are too sure of themselves: once they take a dimension for
+smooth, or a category for bad, expected improvement does not look again. `gp_hedge` therefore takes fixed turns: mostly
+expected improvement, at times the confidence bound, at times improvement as a model with half the lengths expects it,
+to which places between Trials are less certain. (Hoffman, Brochu and de Freitas, "Portfolio allocation for Bayesian
+optimization", 2011, choose by past gains. Turns need no state.)
+
 *Side by side.* A running Trial, and a proposal of the same batch, enters the model with the result that is expected
 of it, without noise: expectations elsewhere stay as they are, but nothing more is to be learnt there (Desautels, Krause
 and Burdick, "Parallelizing exploration-exploitation tradeoffs in Gaussian process bandit optimization", 2014).
@@ -34,6 +40,10 @@ _MANY_CANDIDATES = 1536  # where there is no climbing
 _STARTS = 2  # for climbing, of each kind
 _INCUMBENTS = 5
 _ATTEMPTS = 64
+_LARGEST_DESIGN = 1000  # initial points beyond are random
+
+TURNS = (("EI", 1.0), ("LCB", 1.0), ("EI", 1.0), ("EI", 0.5))
+"""The portfolio of `gp_hedge`: an acquisition function and what the lengths are multiplied with, in turns by index."""
 
 
 class BayesianOptimization:
@@ -52,7 +62,7 @@ class BayesianOptimization:
         count = settings.get("n_initial_points")
         self._initial_count = count if isinstance(count, int) else 10
         design = generator(key_of(seed, "bayesianoptimization design"), 0)
-        self._design = latin_hypercube(self._initial_count, len(self._encoding), design)
+        self._design = latin_hypercube(min(self._initial_count, _LARGEST_DESIGN), len(self._encoding), design)
         self._history = History(len(self._encoding), problem.loss)
         self._seen: set[Point] = set()
         self._fitted: tuple[tuple[int, ...], Hyperparameters] | None = None
@@ -64,7 +74,7 @@ class BayesianOptimization:
         taken = {tuple(trial.values) for trial in running}
         proposals: list[Proposal] = []
         for index in range(request.issued, request.issued + request.count):
-            if self._space.size is not None and len(self._seen | taken) >= self._space.size:
+            if self._space.size is not None and len(self._seen) + len(taken - self._seen) >= self._space.size:
                 break
             draws = generator(self._key, index)
             point = self._first_new(self._promising(index, pending, draws), draws, taken)
@@ -83,17 +93,17 @@ class BayesianOptimization:
         """Rows to propose, the best first; none where there is nothing to go by."""
         if len(self._encoding) == 0:
             return np.empty((0, 0))
-        if index < self._initial_count:
+        if index < len(self._design):
             return self._features.from_units(self._design[index : index + 1])
-        if self._history.valid_count < 2:
+        if index < self._initial_count or self._history.valid_count < 2:
             return np.empty((0, len(self._encoding)))
         rows, targets = self._history.modelled()
         columns = self._features.of(rows)
         running = self._features.of(np.array(pending)) if pending else np.empty((0, columns.shape[1]))
-        model, means = self._model(columns, targets, running, draws)
+        function, shrink = TURNS[index % len(TURNS)] if self._function == "gp_hedge" else (self._function, 1.0)
+        model, means = self._model(columns, targets, running, draws, shrink)
         incumbents = rows[np.argsort(means, kind="stable")[:_INCUMBENTS]]
-        acquisition = ACQUISITIONS["EI" if self._function == "gp_hedge" else self._function]
-        climb = Climb(model, acquisition, float(means.min()), self._features)
+        climb = Climb(model, ACQUISITIONS[function], float(means.min()), self._features)
         count = _CANDIDATES if self._climbs else _MANY_CANDIDATES
         found = candidates(self._features, incumbents, draws, count=count)
         scores = climb.score(found)
@@ -110,7 +120,7 @@ class BayesianOptimization:
         return promising
 
     def _model(
-        self, columns: Floats, targets: Floats, running: Floats, draws: np.random.Generator
+        self, columns: Floats, targets: Floats, running: Floats, draws: np.random.Generator, shrink: float
     ) -> tuple[Posterior | Forest, Floats]:
         """A model that knows of the running Trials, and what one without them expects of those that have ended."""
         if self._estimator != "GP":
@@ -121,7 +131,7 @@ class BayesianOptimization:
                 believed = np.concatenate([targets, forest.mean(running)])
                 forest = Forest(kind, np.concatenate([columns, running]), believed, draws)
             return forest, means
-        hyper = self._hyperparameters()
+        hyper = self._hyperparameters().with_lengths_times(shrink)
         noise = np.full(len(targets), hyper.noise)
         posterior = Posterior(columns, targets, hyper, noise)
         means = posterior.mean(columns)

@@ -175,6 +175,16 @@ def test_a_history_in_which_all_failed_is_no_obstacle(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_doubles_with_room_for_two_numbers_are_proposed_again(name: str) -> None:
+    space = SearchSpace.from_specs([double("x", "1", "1.0000000000000002")])
+    algorithm = made(name, space, settings={"n_startup_trials": "2"})
+    for index in range(8):
+        (proposal,) = algorithm.ask(Ask(1, index))
+        assert space.contains(proposal.values)
+        algorithm.tell([told(index, proposal.values, 0.0)])
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_first_points_are_those_of_the_sobol_sequence(name: str) -> None:
     sobol = SobolSearch(Problem(space=PLANE, objective=ObjectiveSpec()), {}, seed=1)
 

@@ -226,6 +226,8 @@ def test_logs_come_back_as_they_went(rows: list[LogRow]) -> None:
 )
 def test_times_are_read_and_written_as_katib_does(text: str, expected: str) -> None:
     assert text_of(moment_from(text, path="start_time")) == expected
+    [row] = rows_from(messages.ObservationLog(metric_logs=[messages.MetricLog(time_stamp=text)]))
+    assert text_of(row.at) == expected
 
 
 @pytest.mark.parametrize(
@@ -237,11 +239,18 @@ def test_times_are_read_and_written_as_katib_does(text: str, expected: str) -> N
         "2026-02-30T08:00:00Z",
         "1700000000",
         "0001-01-01T00:00:00+05:30",
+        "2026-01-31T08:00:00.Z",
+        "2026-01-31T08:00:00.5+05:30Z",
+        "2026-01-31T08:00:00.5ZZ",
+        "2026-W05-6T08:00:00Z",
     ],
 )
 def test_what_is_no_time_is_refused_with_its_place(text: str) -> None:
     with pytest.raises(InvalidInput, match="start_time: must be a time of RFC 3339"):
         moment_from(text, path="start_time")
+    log = messages.ObservationLog(metric_logs=[messages.MetricLog(time_stamp=text)])
+    with pytest.raises(InvalidInput, match=r"metric_logs\[0\].time_stamp: must be a time of RFC 3339"):
+        rows_from(log)
 
 
 def test_an_entry_without_a_time_is_left_out_as_in_katib() -> None:

@@ -14,6 +14,8 @@ from pykatib.store.log_row import LogRow
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
+_USUAL_MARKS = ("--T::.", "--T::Z")  # every third character of 2026-01-31T08:00:00.5Z, from the fifth on
+
 
 def moment_from(text: str, *, path: str) -> datetime:
     """The moment that an RFC 3339 text names, in UTC without a zone; digits beyond the microsecond are cut off.
@@ -48,18 +50,29 @@ def rows_from(log: messages.ObservationLog) -> list[LogRow]:
         InvalidInput: a time is no RFC 3339.
     """
     rows: list[LogRow] = []
-    known: dict[str, datetime] = {}  # lines of one report often share their second
+    add = rows.append
+    last, moment = "", datetime.min
     for index, entry in enumerate(log.metric_logs):
         stamp = entry.time_stamp
         if not stamp:
             continue
-        moment = known.get(stamp)
-        if moment is None:
-            path = f"observation_log.metric_logs[{index}].time_stamp"
-            moment = known[stamp] = moment_from(stamp, path=path)
+        if stamp != last:
+            moment = _moment(stamp) or moment_from(stamp, path=f"observation_log.metric_logs[{index}].time_stamp")
+            last = stamp
         metric = entry.metric
-        rows.append(LogRow(moment, metric.name, metric.value))
+        add(LogRow(moment, metric.name, metric.value))
     return rows
+
+
+def _moment(text: str) -> datetime | None:
+    # What nearly everybody writes, read in a third of the time.
+    if text[4:20:3] in _USUAL_MARKS and text[-1] == "Z":
+        try:
+            moment = datetime.fromisoformat(text[:-1])
+        except ValueError:
+            return None
+        return moment if moment.tzinfo is None else None
+    return None
 
 
 def fill(log: messages.ObservationLog, rows: Iterable[LogRow]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, String, cast, delete, func, insert, or_, select, text
 from sqlalchemy.exc import IntegrityError
 
 from pykatib.store.log_row import LogRow
@@ -26,6 +26,9 @@ class SqlLogs:
     def __init__(self, engine: Engine, layout: Layout) -> None:
         self._engine = engine
         self._layout = layout
+        self._is_mysql = engine.dialect.name in MYSQL
+        # PyMySQL reads a time with a regular expression; as text it costs a tenth.
+        self._time = cast(LOGS.c.time, String(26)) if self._is_mysql else LOGS.c.time
 
     def add(
         self, trial_name: str, rows: Sequence[LogRow], *, namespace: str | None = None, report_id: str = ""
@@ -80,7 +83,7 @@ class SqlLogs:
         end: datetime | None = None,
     ) -> list[LogRow]:
         """The rows of a Trial by time, equal times in order of arrival; `start` and `end` are inclusive."""
-        query = select(LOGS.c.time, LOGS.c.metric_name, LOGS.c.value).where(*self._of(trial_name, namespace))
+        query = select(self._time, LOGS.c.metric_name, LOGS.c.value).where(*self._of(trial_name, namespace))
         if metric_name is not None:
             query = query.where(LOGS.c.metric_name == metric_name)
         if start is not None:
@@ -89,12 +92,15 @@ class SqlLogs:
             query = query.where(LOGS.c.time <= end)
         with answering(), self._engine.connect() as connection:
             found = connection.execute(query.order_by(LOGS.c.time, LOGS.c.id)).all()
-        # MySQL may compare without case and trailing spaces: how it does is a property of the table it has.
-        return [LogRow(*row) for row in found if row[0] is not None and metric_name in (None, row[1])]
+        if self._is_mysql:
+            # It may compare without case and trailing spaces: how it does is a property of the table it has.
+            exact = (row for row in found if row[0] is not None and metric_name in (None, row[1]))
+            return [LogRow(datetime.fromisoformat(time), name, value) for time, name, value in exact]
+        return [LogRow(*row) for row in found if row[0] is not None]
 
     def latest(self, trial_name: str, *, namespace: str | None = None) -> Mapping[str, LogRow]:
         """The last row of each metric of a Trial, by metric name."""
-        metric = func.hex(LOGS.c.metric_name) if self._engine.dialect.name in MYSQL else LOGS.c.metric_name
+        metric = func.hex(LOGS.c.metric_name) if self._is_mysql else LOGS.c.metric_name
         place = func.row_number().over(partition_by=metric, order_by=(LOGS.c.time.desc(), LOGS.c.id.desc()))
         ranked = (
             select(LOGS.c.time, LOGS.c.metric_name, LOGS.c.value, place.label("place"))

@@ -31,36 +31,39 @@ class FrontDoor:
         self._runners = runners
 
     def judge(
-        self, experiment: Experiment, *, old: Experiment | None = None, beside: Sequence[ConfigMap | Secret] = ()
+        self, experiment: Experiment, *, old: Experiment | None = None
     ) -> tuple[Experiment, tuple[FieldError, ...]]:
-        """The Experiment with defaults filled in, and every mistake in it; `beside` are documents of the same file."""
+        """The Experiment with defaults filled in, and every mistake in it.
+
+        ConfigMaps and Secrets that it refers to are looked for in the store: `keep` them first.
+        """
         experiment = default_experiment(experiment)
-        maps = {(item.metadata.namespace, item.metadata.name): item for item in beside if isinstance(item, ConfigMap)}
-
-        def config_map(namespace: str, name: str) -> ConfigMap | None:
-            found = maps.get((namespace, name)) or self._store.find(Reference(names.CONFIG_MAP, namespace, name))
-            return found if isinstance(found, ConfigMap) else None
-
         errors = list(
-            validate_experiment(experiment, old=old, catalog=registry, templates=config_map, filter_check=check_filter)
+            validate_experiment(
+                experiment, old=old, catalog=registry, templates=self._config_map, filter_check=check_filter
+            )
         )
         if not errors and old is None:
-            errors.extend(self._unrunnable(experiment, config_map))
+            errors.extend(self._unrunnable(experiment))
         return experiment, tuple(errors)
 
-    def _unrunnable(
-        self, experiment: Experiment, config_map: Callable[[str, str], ConfigMap | None]
-    ) -> Sequence[FieldError]:
+    def _config_map(self, namespace: str, name: str) -> ConfigMap | None:
+        found = self._store.find(Reference(names.CONFIG_MAP, namespace, name))
+        return found if isinstance(found, ConfigMap) else None
+
+    def _unrunnable(self, experiment: Experiment) -> Sequence[FieldError]:
         source = experiment.spec.trial_template.config_map if experiment.spec.trial_template is not None else None
         try:
-            found = config_map(source.config_map_namespace, source.config_map_name) if source is not None else None
-            Blueprint(experiment, found)
+            Blueprint(
+                experiment,
+                self._config_map(source.config_map_namespace, source.config_map_name) if source is not None else None,
+            )
         except InvalidInput as error:
             return error.errors
         return [error for runner in self._runners() for error in runner.check(experiment)]
 
-    def create(self, experiment: Experiment, *, beside: Sequence[ConfigMap | Secret] = ()) -> Experiment:
-        """Takes a new Experiment in, and the documents beside it.
+    def create(self, experiment: Experiment) -> Experiment:
+        """Takes a new Experiment in.
 
         Raises:
             InvalidInput: it breaks rules; nothing has been kept.
@@ -71,11 +74,9 @@ class FrontDoor:
                 f"an Experiment {experiment.metadata.namespace}/{experiment.metadata.name} is here already; "
                 "resume it, delete it, or give this one another name"
             )
-        experiment, errors = self.judge(experiment, beside=beside)
+        experiment, errors = self.judge(experiment)
         if errors:
             raise InvalidInput(errors)
-        for item in beside:
-            self.keep(item)
         return self._store.create(experiment)
 
     def keep(self, item: ConfigMap | Secret) -> None:

@@ -196,10 +196,18 @@ def read_experiment(server: ApiServer, namespace: str, name: str = "search") -> 
     return wire.decode(server.request("GET", path), Experiment)
 
 
+def read_suggestion(server: ApiServer, namespace: str, name: str = "search") -> Suggestion:
+    """A Suggestion as it is in the cluster."""
+    path = f"/apis/kubeflow.org/v1beta1/namespaces/{namespace}/suggestions/{name}"
+    return wire.decode(server.request("GET", path), Suggestion)
+
+
 def has_ended(server: ApiServer, namespace: str, name: str = "search") -> bool:
-    """Whether the Experiment is Succeeded or Failed."""
+    """Whether the Experiment is Succeeded or Failed, and its Suggestion, whose turn comes next, has settled too."""
     conditions = read_experiment(server, namespace, name).status.conditions
-    return is_true(conditions, names.SUCCEEDED) or is_true(conditions, names.FAILED)
+    if not is_true(conditions, names.SUCCEEDED) and not is_true(conditions, names.FAILED):
+        return False
+    return not is_true(read_suggestion(server, namespace, name).status.conditions, names.RUNNING)
 
 
 def check_invariants(server: ApiServer, namespace: str, stand_in: StandIn, name: str = "search") -> None:
@@ -219,8 +227,7 @@ def check_invariants(server: ApiServer, namespace: str, stand_in: StandIn, name:
     if succeeded.reason == names.EXPERIMENT_GOAL_REACHED:
         assert objective.goal is not None
         assert float(best.min) <= objective.goal
-    path = f"/apis/kubeflow.org/v1beta1/namespaces/{namespace}/suggestions/{name}"
-    suggestion = wire.decode(server.request("GET", path), Suggestion)
+    suggestion = read_suggestion(server, namespace, name)
     assert not is_true(suggestion.status.conditions, names.RUNNING)
     trials = [wire.decode(json.dumps(each), Trial) for each in read_all(server, namespace, "trials")]
     assert [trial_state(trial) for trial in trials] == [names.SUCCEEDED] * len(trials)

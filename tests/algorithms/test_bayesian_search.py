@@ -135,14 +135,16 @@ def test_every_acquisition_finds_the_valley(function: str, optimizer: str) -> No
     assert best_of(algorithm, branin, 25) < 1.5
 
 
-def test_a_batch_spreads_out() -> None:
-    algorithm = create("bayesianoptimization", BRANIN)
+@pytest.mark.parametrize("function", ["EI", "PI", "LCB", "gp_hedge"])
+def test_a_batch_spreads_out(function: str) -> None:
+    algorithm = create("bayesianoptimization", BRANIN, acq_func=function)
     run(algorithm, branin, 16)
-    batch = algorithm.ask(Ask(5, 16))
+    batch = algorithm.ask(Ask(8, 16))
     places = np.array([proposal.values for proposal in batch], dtype=float) / 15
-    distances = [np.linalg.norm(one - other) for index, one in enumerate(places) for other in places[:index]]
+    distances = [float(np.linalg.norm(one - other)) for index, one in enumerate(places) for other in places[:index]]
 
-    assert min(distances) > 0.02
+    assert min(distances) > 0.005
+    assert float(np.median(distances)) > 0.3
 
 
 def test_a_running_trial_is_not_proposed_again_nor_anything_beside_it() -> None:

@@ -26,6 +26,7 @@ from pykatib.algorithms.bayesian.features import Features
 from pykatib.algorithms.bayesian.forest import Forest, ForestKind
 from pykatib.algorithms.bayesian.gaussian_process import Hyperparameters, Posterior, fit
 from pykatib.algorithms.bayesian.history import History
+from pykatib.algorithms.bayesian.kernel import squared_distances
 from pykatib.algorithms.bayesian.maximise import Climb, candidates
 from pykatib.algorithms.contract import Ask, FinishedTrial, Proposal
 from pykatib.algorithms.description import Settings
@@ -40,6 +41,7 @@ _MANY_CANDIDATES = 1536  # where there is no climbing
 _STARTS = 2  # for climbing, of each kind
 _INCUMBENTS = 5
 _ATTEMPTS = 64
+_BESIDE = 0.005  # in the unit cube: what lies closer to a running Trial would tell the same
 _LARGEST_DESIGN = 1000  # initial points beyond are random
 
 TURNS = (("EI", 1.0), ("LCB", 1.0), ("EI", 1.0), ("EI", 0.5))
@@ -101,9 +103,9 @@ class BayesianOptimization:
         columns = self._features.of(rows)
         running = self._features.of(np.array(pending)) if pending else np.empty((0, columns.shape[1]))
         function, shrink = TURNS[index % len(TURNS)] if self._function == "gp_hedge" else (self._function, 1.0)
-        model, means = self._model(columns, targets, running, draws, shrink)
+        model, means, best = self._model(columns, targets, running, draws, shrink)
         incumbents = rows[np.argsort(means, kind="stable")[:_INCUMBENTS]]
-        climb = Climb(model, ACQUISITIONS[function], float(means.min()), self._features)
+        climb = Climb(model, ACQUISITIONS[function], best, self._features)
         count = _CANDIDATES if self._climbs else _MANY_CANDIDATES
         found = candidates(self._features, incumbents, draws, count=count)
         scores = climb.score(found)
@@ -116,30 +118,37 @@ class BayesianOptimization:
             climbed = [climb(found[place], float(scores[place])) for place in starts]
             found = np.concatenate([[row for row, _ in climbed], found])
             scores = np.concatenate([[score for _, score in climbed], scores])
+        if len(running):
+            squares = squared_distances(self._features.of(found), running).min(axis=1)
+            found, scores = found[squares > _BESIDE**2], scores[squares > _BESIDE**2]
         promising: Floats = found[np.argsort(-scores, kind="stable")]
         return promising
 
     def _model(
         self, columns: Floats, targets: Floats, running: Floats, draws: np.random.Generator, shrink: float
-    ) -> tuple[Posterior | Forest, Floats]:
-        """A model that knows of the running Trials, and what one without them expects of those that have ended."""
+    ) -> tuple[Posterior | Forest, Floats, float]:
+        """A model that knows of the running Trials, what to expect of those that have ended, and the best of all."""
         if self._estimator != "GP":
             kind = cast(ForestKind, self._estimator)
             forest = Forest(kind, columns, targets, draws)
             means = forest.mean(columns)
             if len(running):
-                believed = np.concatenate([targets, forest.mean(running)])
+                expected = forest.mean(running)
+                believed = np.concatenate([targets, expected])
                 forest = Forest(kind, np.concatenate([columns, running]), believed, draws)
-            return forest, means
+                return forest, means, float(min(means.min(), expected.min()))
+            return forest, means, float(means.min())
         hyper = self._hyperparameters().with_lengths_times(shrink)
         noise = np.full(len(targets), hyper.noise)
         posterior = Posterior(columns, targets, hyper, noise)
         means = posterior.mean(columns)
         if len(running):
-            believed = np.concatenate([targets, posterior.mean(running)])
+            expected = posterior.mean(running)
+            believed = np.concatenate([targets, expected])
             noise = np.concatenate([noise, np.zeros(len(running))])
             posterior = Posterior(np.concatenate([columns, running]), believed, hyper, noise)
-        return posterior, means
+            return posterior, means, float(min(means.min(), expected.min()))
+        return posterior, means, float(means.min())
 
     def _hyperparameters(self) -> Hyperparameters:
         rows, targets, name = self._history.fitted()

@@ -14,8 +14,6 @@ from pykatib.workers.processes import ProcessExit
 
 FIRST_BACKOFF_SECONDS: Final = 1.0
 LONGEST_BACKOFF_SECONDS: Final = 60.0
-COLLECTOR_SECONDS: Final = 30.0
-"""How long the user's own collector may go on when the main process has ended."""
 _LAST_LINE_COUNT: Final = 20
 _LAST_LINE_BYTES: Final = 4096
 

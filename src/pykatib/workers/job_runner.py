@@ -27,11 +27,12 @@ from pykatib.runtime.clock import Clock
 from pykatib.store.contract import Change, ObservationStore, Store, Subscription
 from pykatib.workers import jobstatus
 from pykatib.workers.attempts import MAIN, AttemptFolder, past_of
+from pykatib.workers.custom_collectors import CustomCollectors
 from pykatib.workers.job_metrics import JobMetrics, forget_what_is_read_again, metrics_environment
-from pykatib.workers.job_run import COLLECTOR_SECONDS, JobRun, described
+from pykatib.workers.job_run import JobRun, described
 from pykatib.workers.logfile import LogBound, seal_log
 from pykatib.workers.places import Places
-from pykatib.workers.pod import PodPlan, ProcessPlan, Refused, plan_pod
+from pykatib.workers.pod import PodPlan, Refused, plan_pod
 from pykatib.workers.processes import ProcessExit, ProcessSpec, ProcessStarted, StartFailed, SupervisorLost
 from pykatib.workers.slots import Request, Slots
 from pykatib.workers.strays import end_strays
@@ -90,7 +91,7 @@ class JobRunner:
         self._runs: dict[str, JobRun] = {}  # by the job's uid: every job that is not over
         self._waiting: dict[str, JobRun] = {}  # those that want slots, in order
         self._by_process: dict[str, JobRun] = {}
-        self._collectors: dict[str, JobRun] = {}  # processes beside those
+        self._custom_collectors = CustomCollectors(self._supervision, self._warn_of_metrics)
         self._said: set[tuple[str, FieldError]] = set()
         self._arrived: list[WorkerJob] = []
         self._subscription: Subscription | None = None
@@ -173,11 +174,7 @@ class JobRunner:
         self._waiting.pop(run.uid, None)
         self._slots.release(run.uid)
         run.stop_reading()
-        self._end_collector(run)
-
-    def _end_collector(self, run: JobRun) -> None:
-        if run.collector_id:
-            self._supervision.end(run.collector_id)
+        self._custom_collectors.end(run)
 
     def _take_up_arrivals(self) -> bool:
         arrived, self._arrived = self._arrived, []
@@ -283,6 +280,9 @@ class JobRunner:
             self._said.add(key)
             self._warn(experiment.reference, names.RUNS_HERE, str(warning), self._clock.now())
 
+    def _warn_of_metrics(self, run: JobRun, message: str) -> None:
+        self._warn(run.trial.reference, names.METRICS, message, self._clock.now())
+
     def _warn(self, about: Reference, reason: str, message: str, now: float) -> None:
         self._store.record(Event(about.kind, about.namespace, about.name, names.WARNING, reason, message, now))
 
@@ -319,34 +319,7 @@ class JobRunner:
         )
 
         if stage == MAIN and plan.collector is not None:
-            self._start_collector(run, folder, plan.collector)
-
-    def _start_collector(self, run: JobRun, folder: AttemptFolder, process: ProcessPlan) -> None:
-        """Starts the user's own collector beside the main process; its end decides nothing but when reading ends."""
-        process_id = run.name_collector()
-        self._collectors[process_id] = run
-        self._supervision.spawn(
-            process_id,
-            ProcessSpec(
-                argv=process.argv,
-                cwd=process.cwd,
-                env={**process.env, **metrics_environment(folder)},
-                log_path=folder.collector_log,
-                exit_path=folder.collector_exit,
-            ),
-        )
-
-    def _on_collector(self, run: JobRun, event: ProcessStarted | ProcessExit | StartFailed) -> None:
-        if isinstance(event, ProcessStarted):
-            return
-        del self._collectors[event.process_id]
-        run.collector_id = ""
-        run.collector_until = None
-        now = self._clock.now()
-        if isinstance(event, StartFailed):
-            self._warn(run.trial.reference, names.METRICS, f"the Custom collector: {event.message}", now)
-        elif event.exit_code != 0 and not run.is_unwanted:
-            self._warn(run.trial.reference, names.METRICS, f"the Custom collector {event.describe()}", now)
+            self._custom_collectors.start(run, folder, plan.collector)
 
     def _ensure_supervisor(self) -> None:
         self._supervision.start()
@@ -380,12 +353,12 @@ class JobRunner:
             if isinstance(event, SupervisorLost):
                 self._unwatch_supervisor()
                 for process_id in event.process_ids:
-                    if process_id in self._collectors:
-                        self._collectors.pop(process_id).collector_id = ""
+                    if process_id in self._custom_collectors:
+                        self._custom_collectors.lost(process_id)
                     else:
                         self._on_lost(self._by_process.pop(process_id), event.message)
-            elif event.process_id in self._collectors:
-                self._on_collector(self._collectors[event.process_id], event)
+            elif event.process_id in self._custom_collectors:
+                self._custom_collectors.take(event)
             elif isinstance(event, ProcessStarted):
                 self._on_started(self._by_process[event.process_id], event)
             elif isinstance(event, StartFailed):
@@ -406,9 +379,6 @@ class JobRunner:
     def _look_after(self, run: JobRun, now: float) -> bool:
         """Does what is due for a job; True when something was done."""
         if run.ended is not None:
-            if run.collector_until is not None:  # the user's own collector has had its time
-                run.collector_until = None
-                self._end_collector(run)
             self._conclude(run, run.ended)
             return True
         if run.deadline is not None and run.deadline <= now:
@@ -444,7 +414,7 @@ class JobRunner:
         if run.metrics is not None:
             run.metrics.read(now)
             if run.collector_id:
-                self._await_collector(run, event, now)
+                self._custom_collectors.wait(run, event, now)
                 return
             if not run.metrics.caught_up:
                 run.ended = event
@@ -463,16 +433,6 @@ class JobRunner:
         else:
             self._on_failure(run, described(event))
 
-    def _await_collector(self, run: JobRun, event: ProcessExit, now: float) -> None:
-        """The main process has ended; the user's own collector may finish what it is at."""
-        if run.ended is None:
-            run.ended = event
-            run.collector_until = now + COLLECTOR_SECONDS
-            if event.exit_code != 0:  # there is nothing to wait for
-                run.collector_until = now
-        elif run.collector_until is None:
-            run.collector_until = now + COLLECTOR_SECONDS  # it was told to end: its end will be heard
-
     def _on_start_failed(self, run: JobRun, event: StartFailed) -> None:
         run.process_id = ""
         if run.is_unwanted:
@@ -488,7 +448,7 @@ class JobRunner:
             self._fail(run, names.WORKER_LOST, message)
 
     def _on_failure(self, run: JobRun, what: str) -> None:
-        self._end_collector(run)
+        self._custom_collectors.end(run)
         delay = run.backoff()
         if delay is None:
             self._fail(run, names.BACKOFF_LIMIT_EXCEEDED, run.told(what, or_else=" and printed nothing"))

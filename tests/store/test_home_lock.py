@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +104,10 @@ def test_a_forked_child_does_not_hold_on_after_its_parent(path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "owned\n"
         process.wait()
+        deadline = time.monotonic() + 30.0
+        while (holder := holder_of(path)) is not None:  # the child lets go as soon as it gets to run
+            assert time.monotonic() < deadline, f"still held: {holder}"
+            time.sleep(0.01)
         SqliteStore(path, lambda: 0.0).close()
 
 

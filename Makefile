@@ -9,26 +9,30 @@ RUN_HOME := build/run-home
 help: ## Lists the targets.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-$(BIN)/katib: pyproject.toml scripts/setup
-	scripts/setup $(VENV)
+$(BIN)/.for-use: pyproject.toml scripts/setup
+	scripts/setup $(VENV) programs
 	@touch $@
 
-setup: $(BIN)/katib ## Makes the virtual environment with everything in it.
+$(BIN)/.for-work: pyproject.toml scripts/setup
+	scripts/setup $(VENV) dev
+	@touch $@ $(BIN)/.for-use
 
-run: $(BIN)/katib ## Runs a tuning job of real training to its end.
+setup: $(BIN)/.for-work ## Makes the virtual environment with everything in it.
+
+run: $(BIN)/.for-use ## Runs a tuning job of real training to its end.
 	rm -rf $(RUN_HOME)
 	$(BIN)/katib run examples/quickstart.yaml --home $(RUN_HOME)
 
-test: $(BIN)/katib ## Runs all tests.
+test: $(BIN)/.for-work ## Runs all tests.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: $(BIN)/katib ## Lint, format, types, import layers.
+check: $(BIN)/.for-work ## Lint, format, types, import layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
-fix: $(BIN)/katib ## Repairs what the linter can repair.
+fix: $(BIN)/.for-work ## Repairs what the linter can repair.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -576,12 +576,12 @@ def test_planning_writes_nothing_and_planning_twice_is_the_same(tmp_path: Path) 
 
 def test_a_plan_really_runs(tmp_path: Path) -> None:
     script = "import os,sys; print(open(sys.argv[1]).read(), open('/w/made'.replace('/w', sys.argv[2])).read())"
-    mounts = [{"name": "c", "mountPath": "/etc/config"}, {"name": "w", "mountPath": "/work"}]
+    mounts = [{"name": "c", "mountPath": "/etc/config"}, {"name": "w", "mountPath": "/scratch"}]
     container = {
-        "command": ["python", "-c", script, "/etc/config/greeting", "/work"],
+        "command": ["python", "-c", script, "/etc/config/greeting", "/scratch"],
         "volumeMounts": mounts,
     }
-    init = {"name": "i", "command": ["sh", "-c", "echo $WHO >/work/made"], "volumeMounts": mounts,
+    init = {"name": "i", "command": ["sh", "-c", "echo $WHO >/scratch/made"], "volumeMounts": mounts,
             "env": [{"name": "WHO", "value": "world"}]}  # fmt: skip
     pod = {"volumes": [{"name": "c", "configMap": {"name": "config"}}, {"name": "w"}], "initContainers": [init]}
     plan = planned(job(container, pod=pod), tmp_path, lookup={CONFIG.reference: CONFIG})

@@ -264,7 +264,7 @@ def _check_choice(choice: AlgorithmSpec | EarlyStoppingSpec, known: Collection[s
 
 
 def _not_one_of(found: str, known: Collection[str]) -> str:
-    wanted = f"one of {listed(known)}" if known else "none: there is none to choose from here yet, so leave the whole section out"
+    wanted = f"one of {listed(known)}" if known else "nothing: there is none to choose from here yet"
     if not found:
         return f"is required: {wanted}"
     return f"found {shown(found)}, wanted {wanted}{did_you_mean(found, known)}"

@@ -16,7 +16,6 @@ import itertools
 import os
 import threading
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -27,8 +26,9 @@ from pykatib.api.meta import ObjectMeta, OwnerReference, Reference
 from pykatib.api.names import NAME_ALPHABET
 from pykatib.api.objects import ConfigMap, Event, Object, Secret
 from pykatib.api.times import rfc3339
-from pykatib.store.contract import Change, Handler, O, Propagation
+from pykatib.store.contract import Handler, O, Propagation
 from pykatib.store.events import EventBook
+from pykatib.store.telling import Subscription, Telling
 
 FOREGROUND_DELETION = "foregroundDeletion"
 _SUFFIX_LENGTH = 5
@@ -45,24 +45,6 @@ def uids() -> Callable[[], str]:
     return lambda: f"{prefix}-{next(count):x}"
 
 
-class _Subscription:
-    """A handler and the kinds that it is told of (None: all)."""
-
-    def __init__(self, store: "MemoryStore", kinds: frozenset[str] | None, handler: Handler) -> None:
-        self.kinds = kinds
-        self.handler = handler
-        self.is_open = True
-        self._store = store
-
-    def close(self) -> None:
-        """No change is told any more."""
-        self.is_open = False
-        self._store._forget(self)
-
-
-_Route: TypeAlias = tuple[_Subscription, ...]
-
-
 class MemoryStore:
     """Keeps objects in memory; `flush` and `close` have nothing to do."""
 
@@ -77,10 +59,7 @@ class MemoryStore:
         self._by_uid: dict[str, Reference] = {}
         self._dependants: dict[str, dict[Reference, None]] = {}  # by the owner's uid; empty ones are dropped
         self._events = EventBook(event_limit)
-        self._subscriptions: _Route = ()
-        self._routes: dict[str, _Route] = {}  # by kind, made when first needed
-        self._untold: deque[tuple[_Route, Change]] = deque()
-        self._telling = False
+        self._telling = Telling(self._lock)
 
     # Reading
 
@@ -137,10 +116,10 @@ class MemoryStore:
             )
             self._changing(reference, None, new)
             self._keep(reference, new)
-            self._note(None, new)
+            self._telling.note(None, new)
             if meta.owner_references:
                 self._collect_if_orphan(reference)
-            self._tell()
+            self._telling.tell()
             return new
 
     def update(self, obj: O) -> O:
@@ -164,7 +143,7 @@ class MemoryStore:
             if not isinstance(old, _DATA_ONLY):
                 new = replace(new, status=old.status)
             self._put(old, new)
-            self._tell()
+            self._telling.tell()
             return new
 
     def update_status(self, obj: O) -> O:
@@ -180,8 +159,8 @@ class MemoryStore:
             reference = self._by_uid[new.metadata.uid]
             self._changing(reference, old, new)
             self._objects[reference.kind][reference] = new
-            self._note(old, new)
-            self._tell()
+            self._telling.note(old, new)
+            self._telling.tell()
             return new
 
     def delete(self, reference: Reference, *, uid: str = "", propagation: Propagation = "Background") -> None:
@@ -191,26 +170,21 @@ class MemoryStore:
             if uid and uid != obj.metadata.uid:
                 raise Conflict(f"{reference} is another object of that name: its uid is {obj.metadata.uid}, not {uid}")
             self._delete(obj, foreground=propagation == "Foreground")
-            self._tell()
+            self._telling.tell()
 
     # Telling
 
-    def subscribe(self, kinds: Iterable[str] | None, handler: Handler) -> _Subscription:
+    def subscribe(self, kinds: Iterable[str] | None, handler: Handler) -> Subscription:
         """Tells `handler` of all objects of these kinds (None: of all kinds) that are there, then of each change."""
-        subscription = _Subscription(self, None if kinds is None else frozenset(kinds), handler)
+        wanted = None if kinds is None else frozenset(kinds)
         with self._lock:
             there = [
                 obj
                 for kind, objects in self._objects.items()
-                if subscription.kinds is None or kind in subscription.kinds
+                if wanted is None or kind in wanted
                 for obj in objects.values()
             ]
-            self._subscriptions = (*self._subscriptions, subscription)
-            self._routes = {}
-            # What is there goes before what waits to be told: that was noted with the routes of its time.
-            self._untold.extendleft([((subscription,), Change(None, obj)) for obj in reversed(there)])
-            self._tell()
-        return subscription
+            return self._telling.add(wanted, handler, there)
 
     def record(self, event: Event) -> None:
         """Keeps an event; equal ones (but for time) of one object are counted. Old ones may be forgotten."""
@@ -228,7 +202,7 @@ class MemoryStore:
     def close(self) -> None:
         """Lets subscribers go."""
         with self._lock:
-            for subscription in self._subscriptions:
+            for subscription in self._telling.subscriptions:
                 subscription.close()
 
     # The seam for stores that keep more than this one
@@ -282,7 +256,7 @@ class MemoryStore:
         reference = self._by_uid[meta.uid]
         self._changing(reference, old, new)
         self._objects[reference.kind][reference] = new
-        self._note(old, new)
+        self._telling.note(old, new)
         if meta.owner_references != was.owner_references:
             self._disown(reference, was.owner_references)
             for owner in meta.owner_references:
@@ -326,7 +300,7 @@ class MemoryStore:
         del self._objects[reference.kind][reference]
         del self._by_uid[meta.uid]
         self._disown(reference, meta.owner_references)
-        self._note(obj, None)
+        self._telling.note(obj, None)
         for dependant in [*self._dependants.get(meta.uid, ())]:
             self._lose_owner(dependant, foreground=False)
         self._release(meta.owner_references)
@@ -382,39 +356,6 @@ class MemoryStore:
     def _blocks(self, dependant: Reference, owner_uid: str) -> bool:
         obj = self.get(dependant)
         return any(owner.uid == owner_uid and owner.block_owner_deletion for owner in obj.metadata.owner_references)
-
-    def _forget(self, subscription: _Subscription) -> None:
-        with self._lock:
-            self._subscriptions = tuple(other for other in self._subscriptions if other is not subscription)
-            self._routes = {}
-
-    def _note(self, old: Object | None, new: Object | None) -> None:
-        kind = new.kind if new is not None else old.kind if old is not None else ""
-        route = self._routes.get(kind)
-        if route is None:
-            route = tuple(s for s in self._subscriptions if s.kinds is None or kind in s.kinds)
-            self._routes[kind] = route
-        if route:
-            self._untold.append((route, Change(old, new)))
-
-    def _tell(self) -> None:
-        if self._telling or not self._untold:
-            return
-        self._telling = True
-        failure: Exception | None = None
-        try:
-            while self._untold:
-                route, change = self._untold.popleft()
-                for subscription in route:
-                    if subscription.is_open:
-                        try:
-                            subscription.handler(change)
-                        except Exception as error:
-                            failure = failure or error
-        finally:
-            self._telling = False
-        if failure is not None:
-            raise failure
 
 
 def same_spec(new: Object, old: Object) -> bool:

@@ -1,12 +1,10 @@
-"""What is known of one kind, and who is told when it changes."""
+"""What is known of one kind."""
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeAlias
 
 from pykatib.api.meta import Reference
 from pykatib.api.objects import Object
-from pykatib.store.contract import Change, Handler
 from pykatib.store.kubernetes import objects
 from pykatib.store.kubernetes.reflector import Delta, Ended, Gone, Reflector, Replaced, Seen
 from pykatib.store.kubernetes.resources import Resource
@@ -84,68 +82,3 @@ class KindCache:
             self.end(delta.object)
         else:
             self.take_all(delta)
-
-
-class Subscription:
-    """A handler and the kinds that it is told of (None: all)."""
-
-    def __init__(self, kinds: frozenset[str] | None, handler: Handler, close: Callable[["Subscription"], None]) -> None:
-        self.kinds = kinds
-        self.handler = handler
-        self.is_open = True
-        self._close = close
-
-    def close(self) -> None:
-        """No change is told any more."""
-        self.is_open = False
-        self._close(self)
-
-
-_Route: TypeAlias = tuple[Subscription, ...]
-
-
-class Telling:
-    """Tells subscribers of changes, each after the one before has been told to all."""
-
-    def __init__(self) -> None:
-        self.subscriptions: _Route = ()
-        self._untold: deque[tuple[_Route, Change]] = deque()
-        self._telling = False
-
-    def add(self, kinds: frozenset[str] | None, handler: Handler, there: Iterable[Object]) -> Subscription:
-        """A new subscriber, who is told first of what is there."""
-        subscription = Subscription(kinds, handler, self._forget)
-        self.subscriptions = (*self.subscriptions, subscription)
-        self._untold.extendleft([((subscription,), Change(None, obj)) for obj in reversed([*there])])
-        self.tell()
-        return subscription
-
-    def _forget(self, subscription: Subscription) -> None:
-        self.subscriptions = tuple(other for other in self.subscriptions if other is not subscription)
-
-    def note(self, old: Object | None, new: Object | None) -> None:
-        """To be told by the next `tell`."""
-        kind = new.kind if new is not None else old.kind if old is not None else ""
-        route = tuple(s for s in self.subscriptions if s.kinds is None or kind in s.kinds)
-        if route:
-            self._untold.append((route, Change(old, new)))
-
-    def tell(self) -> None:
-        """Tells all that has been noted. A handler that raises keeps nobody else from hearing."""
-        if self._telling:
-            return
-        self._telling = True
-        failure: Exception | None = None
-        try:
-            while self._untold:
-                route, change = self._untold.popleft()
-                for subscription in route:
-                    if subscription.is_open:
-                        try:
-                            subscription.handler(change)
-                        except Exception as error:
-                            failure = failure or error
-        finally:
-            self._telling = False
-        if failure is not None:
-            raise failure

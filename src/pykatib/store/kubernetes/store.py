@@ -37,12 +37,13 @@ from pykatib.api.suggestion import Suggestion
 from pykatib.store.contract import Handler, O, Propagation
 from pykatib.store.kubernetes import objects
 from pykatib.store.kubernetes.api_server import ApiServer, Method
-from pykatib.store.kubernetes.cache import KindCache, Subscription, Telling
+from pykatib.store.kubernetes.cache import KindCache
 from pykatib.store.kubernetes.events import EventRecorder, events_of
 from pykatib.store.kubernetes.long_lists import Chunks
 from pykatib.store.kubernetes.reflector import PAGE_SIZE, Delta, Ended, Reflector, Seen
 from pykatib.store.kubernetes.resources import JOB, OURS, UNCACHED, Catalog, Resource
 from pykatib.store.memory import same_metadata, same_spec
+from pykatib.store.telling import Subscription, Telling
 
 logger = logging.getLogger(__name__)
 

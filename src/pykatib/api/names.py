@@ -136,6 +136,12 @@ ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 MINIMIZE: Final = "minimize"
 MAXIMIZE: Final = "maximize"
 
+# How an early stopping rule compares
+EQUAL: Final = "equal"
+LESS: Final = "less"
+GREATER: Final = "greater"
+COMPARISONS: Final = (EQUAL, LESS, GREATER)
+
 # What an Experiment asks of an active Trial (`Trial.spec.stop`, pykatib's own)
 STOP_SUSPEND: Final = "Suspend"
 STOP_KILL: Final = "Kill"

@@ -10,16 +10,13 @@ import msgspec
 from pykatib.algorithms import registry
 from pykatib.api import names
 from pykatib.api.conditions import is_true
-from pykatib.api.defaults import default_experiment
 from pykatib.api.errors import AlreadyExists, Conflict, FieldError, InvalidInput, NotFound
 from pykatib.api.experiment import Experiment, ExperimentSpec
 from pykatib.api.lifecycle import is_completed
 from pykatib.api.meta import Reference
 from pykatib.api.objects import ConfigMap, Secret
-from pykatib.api.validation import validate_experiment
-from pykatib.control.blueprint import Blueprint
 from pykatib.store.contract import Store
-from pykatib.workers.collectors.filters import check_filter
+from pykatib.workers.judging import judge
 from pykatib.workers.runner import Runner
 
 
@@ -37,30 +34,15 @@ class FrontDoor:
 
         ConfigMaps and Secrets that it refers to are looked for in the store: `keep` them first.
         """
-        experiment = default_experiment(experiment)
-        errors = list(
-            validate_experiment(
-                experiment, old=old, catalog=registry, templates=self._config_map, filter_check=check_filter
-            )
-        )
+        experiment, errors = judge(experiment, old=old, catalog=registry, templates=self.config_map)
         if not errors and old is None:
-            errors.extend(self._unrunnable(experiment))
-        return experiment, tuple(errors)
+            errors = tuple(error for runner in self._runners() for error in runner.check(experiment))
+        return experiment, errors
 
-    def _config_map(self, namespace: str, name: str) -> ConfigMap | None:
+    def config_map(self, namespace: str, name: str) -> ConfigMap | None:
+        """The ConfigMap of that name, or None."""
         found = self._store.find(Reference(names.CONFIG_MAP, namespace, name))
         return found if isinstance(found, ConfigMap) else None
-
-    def _unrunnable(self, experiment: Experiment) -> Sequence[FieldError]:
-        source = experiment.spec.trial_template.config_map if experiment.spec.trial_template is not None else None
-        try:
-            Blueprint(
-                experiment,
-                self._config_map(source.config_map_namespace, source.config_map_name) if source is not None else None,
-            )
-        except InvalidInput as error:
-            return error.errors
-        return [error for runner in self._runners() for error in runner.check(experiment)]
 
     def create(self, experiment: Experiment) -> Experiment:
         """Takes a new Experiment in.

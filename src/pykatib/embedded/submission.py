@@ -12,13 +12,11 @@ import msgspec
 
 from pykatib.algorithms import registry
 from pykatib.api import names
-from pykatib.api.defaults import default_experiment
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment, ExperimentStatus
 from pykatib.api.manifest import Document, examine_object, load_documents
 from pykatib.api.meta import ObjectMeta, Reference
 from pykatib.api.objects import ConfigMap, Secret
-from pykatib.api.validation import validate_experiment
 from pykatib.embedded.folders import HomeFolders
 from pykatib.embedded.front_door import FrontDoor
 from pykatib.embedded.overrides import Override, apply_override
@@ -28,6 +26,7 @@ from pykatib.store.memory import MemoryStore
 from pykatib.store.observations import MemoryObservationStore
 from pykatib.store.reader import SqliteReader
 from pykatib.workers.job_runner import JobRunner
+from pykatib.workers.judging import judge
 from pykatib.workers.places import Places, place_annotations
 from pykatib.workers.slots import Machine, Slots
 from pykatib.workers.template_check import is_callable
@@ -167,10 +166,10 @@ class Judge:
             errors = (*candidate.mistakes, *self._name_errors(experiment, seen, taken))
             seen.add(experiment.reference)
             if candidate.mistakes:
-                experiment = default_experiment(experiment)
-                errors += validate_experiment(
-                    experiment, catalog=registry, templates=self._config_map, unsound=candidate.unsound
+                experiment, found = judge(
+                    experiment, catalog=registry, templates=self._door.config_map, unsound=candidate.unsound
                 )
+                errors += found
             else:
                 experiment, found = self._door.judge(experiment)
                 errors += found
@@ -179,10 +178,6 @@ class Judge:
                 refusals.append(Refusal(candidate.label, tuple(dict.fromkeys(errors))))
             experiments.append(experiment)
         return experiments
-
-    def _config_map(self, namespace: str, name: str) -> ConfigMap | None:
-        found = self._store.find(Reference(names.CONFIG_MAP, namespace, name))
-        return found if isinstance(found, ConfigMap) else None
 
     def _name_errors(
         self, experiment: Experiment, seen: set[Reference], taken: set[Reference]

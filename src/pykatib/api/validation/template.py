@@ -31,7 +31,7 @@ from pykatib.api.yaml_tree import plain_value, yaml_documents
 PATH = "spec.trialTemplate"
 
 Templates: TypeAlias = Callable[[str, str], ConfigMap | None]
-"""Finds a ConfigMap by namespace and name; None where there is none, or none that may be read."""
+"""Finds a ConfigMap by namespace and name; None where there is none. Raises InvalidInput where it may not be used."""
 
 
 class TemplateBody(NamedTuple):
@@ -106,7 +106,11 @@ def _body_of(template: TrialTemplate, templates: Templates, errors: list[FieldEr
     if missing:
         errors.extend(missing)
         return None
-    config_map = templates(source.config_map_namespace, source.config_map_name)
+    try:
+        config_map = templates(source.config_map_namespace, source.config_map_name)
+    except InvalidInput as refused:
+        errors.extend(refused.errors)
+        return None
     where = f"{source.config_map_namespace}/{source.config_map_name}"
     if config_map is None:
         errors.append(FieldError(f"{path}.configMapName", f"there is no ConfigMap {where}"))

@@ -1,7 +1,14 @@
 """pykatib's own algorithms keep what `pykatib.algorithms.conformance` asks of every algorithm."""
 
 from pykatib.algorithms import registry
-from pykatib.algorithms.conformance import AlgorithmConformance, ExhaustionConformance, OneByOneConformance
+from pykatib.algorithms.conformance import (
+    SPACES,
+    AlgorithmConformance,
+    ExhaustionConformance,
+    OneByOneConformance,
+    integer,
+)
+from pykatib.api.experiment import ParameterSpec
 
 
 class TestRandom(OneByOneConformance, ExhaustionConformance, AlgorithmConformance):
@@ -33,3 +40,34 @@ class TestTpe(ExhaustionConformance, AlgorithmConformance):
 class TestMultivariateTpe(ExhaustionConformance, AlgorithmConformance):
     info = registry.info("multivariate-tpe")
     settings = {"n_startup_trials": "4"}
+
+
+def _with_epochs(specs: tuple[ParameterSpec, ...]) -> tuple[ParameterSpec, ...]:
+    return (*specs, integer("epochs", "1", "27"))
+
+
+SPACES_WITH_EPOCHS = {name: _with_epochs(specs) for name, specs in SPACES.items()}
+
+
+class TestHyperband(AlgorithmConformance):
+    info = registry.info("hyperband")
+    settings = {"resource_name": "epochs", "r_l": "27"}
+    spaces = SPACES_WITH_EPOCHS
+
+
+class TestAsha(AlgorithmConformance):
+    info = registry.info("asha")
+    settings = {"resource_name": "epochs"}
+    spaces = SPACES_WITH_EPOCHS
+
+
+class TestBohb(AlgorithmConformance):
+    info = registry.info("bohb")
+    settings = {"resource_name": "epochs", "eta": "2"}
+    spaces = SPACES_WITH_EPOCHS
+
+
+class TestBohbWithGaussianProcess(AlgorithmConformance):
+    info = registry.info("bohb")
+    settings = {"resource_name": "epochs", "proposer": "bayesianoptimization"}
+    spaces = {name: SPACES_WITH_EPOCHS[name] for name in ("two doubles", "manifest", "one point", "weighted")}

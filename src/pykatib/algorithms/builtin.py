@@ -6,6 +6,7 @@ Only what is ready to use is listed. Nothing here imports an algorithm: `from_mo
 from collections.abc import Sequence
 
 from pykatib.algorithms.description import AlgorithmInfo, SettingInfo, Settings, from_module
+from pykatib.algorithms.halving.settings import makes_a_ladder, states_its_end, with_room_for_the_resource
 from pykatib.algorithms.problem import Problem
 from pykatib.api.errors import FieldError
 
@@ -88,6 +89,48 @@ TPE_SETTINGS = (
         help="How many Trials the stated distributions weigh as much as.",
     ),
 )
+
+RESOURCE_NAME = SettingInfo(
+    name="resource_name",
+    kind="text",
+    help="The parameter that the algorithm sets by itself: how much a Trial is given, such as epochs.",
+)
+ETA = SettingInfo(
+    name="eta",
+    kind="float",
+    default=3.0,
+    above=1,
+    help="From level to level the resource grows by this factor, and one configuration in so many goes on.",
+)
+LEAST_RESOURCE = SettingInfo(
+    name="r_min",
+    kind="float",
+    above=0,
+    help="The least of the resource that is worth a Trial. Without it the lower end of the parameter's range.",
+)
+MOST_RESOURCE = SettingInfo(
+    name="r_l",
+    kind="float",
+    above=0,
+    help="All of the resource. Without it the upper end of the parameter's range.",
+)
+RANDOM_FRACTION = SettingInfo(
+    name="random_fraction",
+    kind="float",
+    at_least=0,
+    at_most=1,
+    help="Which part of the configurations is random though there is a model. Without it a third.",
+)
+
+
+def _proposer(default: str) -> SettingInfo:
+    return SettingInfo(
+        name="proposer",
+        kind="text",
+        default=default,
+        choices=("random", "tpe", "multivariate-tpe", "bayesianoptimization"),
+        help="Where new configurations come from: at random, or from that algorithm as a model of the results.",
+    )
 
 
 def acquisition_can_be_had(problem: Problem, settings: Settings) -> Sequence[FieldError]:
@@ -225,5 +268,50 @@ BUILTIN: tuple[AlgorithmInfo, ...] = (
         settings=TPE_SETTINGS,
         rules=(has_parameters, one_number_of_candidates),
         exhausts=True,
+    ),
+    AlgorithmInfo(
+        name="hyperband",
+        summary="Many configurations get a little of a resource such as epochs, the better ones more; several trades.",
+        create=from_module("pykatib.algorithms.halving.hyperband", "Hyperband"),
+        settings=(
+            RANDOM_STATE,
+            RESOURCE_NAME,
+            SettingInfo(name="r_l", kind="float", above=0, help="All of the resource: what the best end up with."),
+            ETA,
+        ),
+        rules=(has_parameters, states_its_end, makes_a_ladder),
+        searched=with_room_for_the_resource,
+    ),
+    AlgorithmInfo(
+        name="asha",
+        summary="Successive halving without waiting: every configuration starts small, one in eta goes on.",
+        create=from_module("pykatib.algorithms.halving.asha", "Asha"),
+        settings=(
+            RANDOM_STATE,
+            RESOURCE_NAME,
+            MOST_RESOURCE,
+            LEAST_RESOURCE,
+            ETA,
+            _proposer("random"),
+            RANDOM_FRACTION,
+        ),
+        rules=(has_parameters, makes_a_ladder),
+        searched=with_room_for_the_resource,
+    ),
+    AlgorithmInfo(
+        name="bohb",
+        summary="Hyperband whose configurations come from a model of the results so far.",
+        create=from_module("pykatib.algorithms.halving.bohb", "Bohb"),
+        settings=(
+            RANDOM_STATE,
+            RESOURCE_NAME,
+            MOST_RESOURCE,
+            LEAST_RESOURCE,
+            ETA,
+            _proposer("multivariate-tpe"),
+            RANDOM_FRACTION,
+        ),
+        rules=(has_parameters, makes_a_ladder),
+        searched=with_room_for_the_resource,
     ),
 )

@@ -96,6 +96,17 @@ class Rule(Protocol):
     def __call__(self, problem: Problem, settings: Settings) -> Sequence[FieldError]: ...
 
 
+class Searched(Protocol):
+    """The problem that is really searched, where a setting makes it another than what the manifest says."""
+
+    def __call__(self, problem: Problem, settings: Settings) -> Problem: ...
+
+
+def as_stated(problem: Problem, settings: Settings) -> Problem:
+    """The problem of the manifest."""
+    return problem
+
+
 class AlgorithmInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One search algorithm."""
 
@@ -104,6 +115,7 @@ class AlgorithmInfo(msgspec.Struct, frozen=True, kw_only=True):
     create: Create
     settings: tuple[SettingInfo, ...] = ()
     rules: tuple[Rule, ...] = ()
+    searched: Searched = as_stated
     one_by_one: bool = False  # ask(2) proposes what ask(1) and ask(1) would
     exhausts: bool = False  # proposes each point of a finite space once, then none
     architecture: bool = False  # searches `nasConfig` instead of `parameters`

@@ -67,6 +67,7 @@ def create(experiment: Experiment, *, seed: int) -> tuple[SearchSpace, Algorithm
     errors = [error for rule in chosen.rules for error in rule(problem, settings)]
     if errors:
         raise InvalidInput(errors)
+    problem = chosen.searched(problem, settings)
     state = settings.get("random_state")
     return problem.space, chosen.create(problem, settings, seed=state if isinstance(state, int) else seed)
 

@@ -17,6 +17,7 @@ from pykatib.api.trial import Trial, TrialSpec, TrialStatus
 from pykatib.control.suggestion_plan import Proposed, with_proposals
 from pykatib.control.view import ExperimentView
 from pykatib.rpc import messages
+from pykatib.rpc.algorithm_services import FixedAddress, ServiceAsker
 from pykatib.rpc.services import SUGGESTION, full_name
 from pykatib.rpc.serving import Serving
 from pykatib.rpc.suggestion_client import SuggestionClient
@@ -125,7 +126,7 @@ def test_a_request_is_what_katibs_controller_would_send() -> None:
 def test_an_answer_brings_names_labels_and_settings() -> None:
     with Foreign() as client:
         answer = client.suggest(EXPERIMENT, SUGGESTION_OBJECT, [], 1)
-    assert answer.proposals == [Proposed((ParameterAssignment("x", "1"),), {"generation": "1"}, "mine-0")]
+    assert answer.proposals == (Proposed((ParameterAssignment("x", "1"),), {"generation": "1"}, "mine-0"),)
     assert answer.settings == (Setting("state", "next"),)
     status = with_proposals(SUGGESTION_OBJECT, EXPERIMENT, answer.proposals, wanted=1)
     assert [one.name for one in status.suggestions] == ["mine-0"]
@@ -137,7 +138,9 @@ def test_all_trials_of_a_view_are_sent() -> None:
     for name, condition in (("a", names.RUNNING), ("b", names.FAILED), ("c", names.SUCCEEDED)):
         view.apply(None, trial(name, condition))
     with foreign as client:
-        client.propose(EXPERIMENT, SUGGESTION_OBJECT, view, 1)
+        asker = ServiceAsker(lambda *_: FixedAddress(client.address))
+        asker.question(EXPERIMENT, SUGGESTION_OBJECT, view, 1).answer()
+        asker.close()
     assert {one.name for one in foreign.requests[0].trials} == {"a", "b", "c"}
 
 

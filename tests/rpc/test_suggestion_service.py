@@ -17,13 +17,13 @@ from pykatib.api.meta import Condition, ObjectMeta
 from pykatib.api.shared import AlgorithmSpec, Metric, MetricStrategy, ObjectiveSpec, Observation, Setting
 from pykatib.api.suggestion import Suggestion, SuggestionSpec, SuggestionStatus
 from pykatib.api.trial import Trial, TrialSpec, TrialStatus
-from pykatib.control.suggestion_plan import Proposed
+from pykatib.control.suggestion_plan import Answer, Proposed
 from pykatib.rpc import messages
 from pykatib.rpc.early_stopping_service import early_stopping_serving
 from pykatib.rpc.services import EARLY_STOPPING, SUGGESTION_HEALTH, caller, open_channel
 from pykatib.rpc.serving import Serving
 from pykatib.rpc.statuses import error_from
-from pykatib.rpc.suggestion_client import Suggested, SuggestionClient
+from pykatib.rpc.suggestion_client import SuggestionClient
 from pykatib.rpc.suggestion_service import index_of, suggestion_serving, trial_name
 
 OBJECTIVE = ObjectiveSpec(
@@ -136,7 +136,7 @@ def test_a_process_ended_between_any_two_calls_changes_nothing(algorithm: str) -
         with _clients(restart) as clients:
             for number in range(6):
                 kept = [Setting(name, value) for name, value in settings.items()]
-                answer: Suggested = next(clients).suggest(asked, suggestion(len(trials), kept), trials, 2)
+                answer: Answer = next(clients).suggest(asked, suggestion(len(trials), kept), trials, 2)
                 settings |= {setting.name: setting.value for setting in answer.settings}
                 found += values(answer.proposals)
                 for place, proposal in enumerate(answer.proposals):

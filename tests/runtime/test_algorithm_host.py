@@ -127,7 +127,7 @@ def test_the_answer_is_in_words_of_the_wire() -> None:
     scene = Scene()
     empty = msgspec.structs.replace(scene.suggestion, status=SuggestionStatus())
     proposed = scene.host.propose(scene.experiment, empty, scene.view, 2)
-    assert [(p.assignments, p.labels) for p in proposed] == [
+    assert [(p.assignments, p.labels) for p in proposed.proposals] == [
         ((ParameterAssignment("x", "0"),), {"n": "x"}),
         ((ParameterAssignment("x", "1"),), None),
     ]

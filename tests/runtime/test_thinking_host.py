@@ -57,7 +57,7 @@ class Scene:
         self.may_answer = threading.Event()
         self.answered: SimpleQueue[Reference] = SimpleQueue()
         self.failure: Exception | None = None
-        host = ThinkingHost(self.create_algorithm, done=self.answered.put, patience_seconds=0.0)
+        host = ThinkingHost(AlgorithmHost(self.create_algorithm), done=self.answered.put, patience_seconds=0.0)
         self.plane = ControlPlane(self.store, MemoryObservationStore(), self.clock, host)
         self.plane.start()
 
@@ -190,5 +190,5 @@ def test_proposals_are_those_of_a_host_that_waits(scene: Scene) -> None:
     waiting = AlgorithmHost(registry.create)
     proposed = waiting.propose(experiment, fresh, scene.plane.view("other", "quick"), 4)
     assert [entry.parameter_assignments for entry in suggestion.status.suggestions] == [
-        proposal.assignments for proposal in proposed
+        proposal.assignments for proposal in proposed.proposals
     ]

@@ -53,6 +53,8 @@ ENV_SKIP_DB_INITIALIZATION: Final = "SKIP_DB_INITIALIZATION"
 # Annotations that say where a manifest came from, for the local runner (pykatib's own)
 ANNOTATION_FOLDER: Final = "pykatib.dev/manifest-folder"
 ANNOTATION_IMAGES: Final = "pykatib.dev/images"
+# The address of the suggestion service that an Experiment on one machine asks (pykatib's own)
+ANNOTATION_ALGORITHM_SERVICE: Final = "pykatib.dev/algorithm-service"
 
 # Trial names: `<experiment>-<8 characters of this alphabet>`
 NAME_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -96,6 +98,7 @@ SUGGESTION_SUCCEEDED: Final = "Experiment is succeeded"
 SUGGESTION_END_REACHED: Final = "SuggestionEndReached"  # pykatib's own: the search space is used up
 EXPERIMENT_IS_RESTARTING: Final = "Experiment is restarting"
 DEPLOYMENT_NOT_READY: Final = "DeploymentNotReady"
+SUGGESTION_IS_SUCCEEDED: Final = "Suggestion is succeeded"
 
 # Reasons of Trials
 TRIAL_CREATED: Final = "TrialCreated"

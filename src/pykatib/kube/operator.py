@@ -21,7 +21,7 @@ from pykatib.embedded.loop import SelectorWaiter
 from pykatib.kube.health import Answer
 from pykatib.kube.leases import LeaderElection
 from pykatib.kube.metrics import ControlPlaneMetrics
-from pykatib.runtime.algorithm_host import AlgorithmGateway
+from pykatib.runtime.algorithm_host import AlgorithmGateway, AlgorithmHost
 from pykatib.runtime.clock import Clock, SystemClock
 from pykatib.runtime.control_plane import ControlPlane
 from pykatib.runtime.thinking import ThinkingHost
@@ -58,7 +58,7 @@ class HostFactory(Protocol):
 
 def in_process(done: Callable[[Reference], None]) -> AlgorithmGateway:
     """Algorithms in this process, on threads of their own."""
-    return ThinkingHost(registry.create, done=done)
+    return ThinkingHost(AlgorithmHost(registry.create), done=done)
 
 
 class Operator:

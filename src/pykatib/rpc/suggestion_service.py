@@ -93,7 +93,7 @@ class SuggestionService:
         )
         if count <= 0:
             return messages.GetSuggestionsReply()
-        proposals = AlgorithmHost(registry.create).propose(experiment, suggestion, view, count)
+        proposals = AlgorithmHost(registry.create).propose(experiment, suggestion, view, count).proposals
         return _reply(experiment, proposals[:count], issued)
 
     def _read(self, message: messages.Experiment) -> tuple[Experiment, Mapping[int, Mapping[str, str]]]:

@@ -16,7 +16,7 @@ from pykatib.api.meta import Reference
 from pykatib.api.suggestion import Suggestion
 from pykatib.api.trial import Trial
 from pykatib.control.observation import number_of, value_text
-from pykatib.control.suggestion_plan import Proposed
+from pykatib.control.suggestion_plan import Answer, Proposed
 from pykatib.control.view import ExperimentView, trial_state
 
 _OUTCOMES: Mapping[str, Outcome] = {
@@ -37,20 +37,58 @@ class AlgorithmFactory(Protocol):
 
 
 class StillThinking(Exception):  # noqa: N818 - nothing has failed
-    """The answer is not there yet. The same question is to be asked again once the host has said that it is."""
+    """The answer is not there yet. The same question is to be asked again once the host has said that it is.
+
+    `is_ready` says of a service that is made for the Experiment whether it can be asked already; None where none is.
+    """
+
+    def __init__(self, is_ready: bool | None = None) -> None:
+        super().__init__()
+        self.is_ready = is_ready
 
 
 class AlgorithmGateway(Protocol):
     """Whoever asks algorithms for proposals."""
 
-    def propose(
-        self, experiment: Experiment, suggestion: Suggestion, view: ExperimentView, count: int
-    ) -> list[Proposed]:
+    def propose(self, experiment: Experiment, suggestion: Suggestion, view: ExperimentView, count: int) -> Answer:
         """Up to `count` proposals; fewer mean that there are no more. Raises InvalidInput, StillThinking."""
         ...
 
     def forget(self, reference: Reference, uid: str) -> None:
         """Lets an Experiment's algorithm go; it is made again when it is needed."""
+        ...
+
+    def retire(self, suggestion: Suggestion) -> None:
+        """Ends what was made to serve a Suggestion that has come to its end. Any thread may call; may take its time."""
+        ...
+
+
+class Question(Protocol):
+    """All that is needed to answer. Made on the loop's thread, answered on any; one an Experiment at a time."""
+
+    @property
+    def is_ready(self) -> bool | None:
+        """Whether the service that is made for it can be asked already; None where none is made."""
+        ...
+
+    def answer(self) -> Answer:
+        """Takes its time. Raises InvalidInput, and whatever an algorithm may raise."""
+        ...
+
+
+class Asker(Protocol):
+    """Makes questions; what answers them is behind it."""
+
+    def question(self, experiment: Experiment, suggestion: Suggestion, view: ExperimentView, count: int) -> Question:
+        """The question for `count` proposals. It is to be answered, or the Experiment forgotten, before the next."""
+        ...
+
+    def forget(self, reference: Reference, uid: str) -> None:
+        """Lets go of what is kept for an Experiment; nothing is lost by it."""
+        ...
+
+    def retire(self, suggestion: Suggestion) -> None:
+        """Ends what was made to serve a Suggestion that has come to its end. Any thread may call; may take its time."""
         ...
 
 
@@ -63,8 +101,10 @@ class _Session:
         self.indexed = 0
 
 
-class Question:
-    """All that an algorithm needs to answer. Made on the loop's thread, answered on any; one a session at a time."""
+class _AlgorithmQuestion:
+    """All that an algorithm in this process needs to answer."""
+
+    is_ready = None
 
     def __init__(
         self,
@@ -85,7 +125,7 @@ class Question:
         self._count = count
         self._start = start
 
-    def answer(self) -> list[Proposed]:
+    def answer(self) -> Answer:
         """Tells the algorithm what is new, and asks it. Raises InvalidInput, and whatever an algorithm may raise."""
         session = self._session
         if session.made is None:
@@ -100,10 +140,12 @@ class Question:
             for index, trial in self._active
         )
         answer = algorithm.ask(Ask(self._count, self._start, active))
-        return [
-            Proposed(space.format(proposal.values), dict(proposal.labels) if proposal.labels else None)
-            for proposal in answer
-        ]
+        return Answer(
+            tuple(
+                Proposed(space.format(proposal.values), dict(proposal.labels) if proposal.labels else None)
+                for proposal in answer
+            )
+        )
 
 
 class AlgorithmHost:
@@ -113,9 +155,7 @@ class AlgorithmHost:
         self._create = create
         self._sessions: dict[tuple[Reference, str], _Session] = {}
 
-    def propose(
-        self, experiment: Experiment, suggestion: Suggestion, view: ExperimentView, count: int
-    ) -> list[Proposed]:
+    def propose(self, experiment: Experiment, suggestion: Suggestion, view: ExperimentView, count: int) -> Answer:
         """Up to `count` proposals; fewer mean that there are no more.
 
         Raises:
@@ -143,11 +183,14 @@ class AlgorithmHost:
         session.told += len(news)
         active = [(indexes.get(trial.metadata.name, -1), trial) for trial in view.active_trials()]
         start = status.suggestion_count
-        return Question(self._create, session, experiment, news, active, count=count, start=start)
+        return _AlgorithmQuestion(self._create, session, experiment, news, active, count=count, start=start)
 
     def forget(self, reference: Reference, uid: str) -> None:
         """Lets an Experiment's algorithm go; it is made again when it is needed."""
         self._sessions.pop((reference, uid), None)
+
+    def retire(self, suggestion: Suggestion) -> None:
+        """Nothing was made but what `forget` lets go."""
 
 
 def seed_of(experiment: Experiment) -> int:

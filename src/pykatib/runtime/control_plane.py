@@ -26,7 +26,14 @@ from pykatib.control.blueprint import Blueprint
 from pykatib.control.experiment_plan import plan_experiment
 from pykatib.control.observation import observe
 from pykatib.control.plan import Plan
-from pykatib.control.suggestion_plan import failed_status, missing_count, settled_status, with_proposals
+from pykatib.control.suggestion_plan import (
+    deployment_status,
+    failed_status,
+    is_settled,
+    missing_count,
+    settled_status,
+    with_proposals,
+)
 from pykatib.control.trial_plan import JobView, is_being_stopped, plan_trial, worker_reference
 from pykatib.control.verdict import judge
 from pykatib.control.view import ExperimentView, is_finished
@@ -343,9 +350,11 @@ class ControlPlane:
             view = self._view(uid)
             wanted = self._asked.pop(uid, wanted)  # a question that is being thought about stays as it is
             try:
-                proposals = self._host.propose(experiment, suggestion, view, wanted)
-            except StillThinking:
+                answer = self._host.propose(experiment, suggestion, view, wanted)
+            except StillThinking as thinking:
                 self._asked[uid] = wanted
+                if thinking.is_ready is not None:
+                    status = deployment_status(status, is_ready=thinking.is_ready, now=now)
             except InvalidInput as error:
                 status = failed_status(suggestion, f"Validation failed: {error}", now)
             except Unavailable:  # a service that does not answer now may do so later, and has not failed
@@ -362,15 +371,22 @@ class ControlPlane:
                 )
             else:
                 self._algorithm_failures.pop(uid, None)
-                status = with_proposals(suggestion, experiment, proposals, wanted=wanted)
+                status = with_proposals(
+                    suggestion, experiment, answer.proposals, wanted=wanted, settings=answer.settings
+                )
+                if answer.is_deployed:
+                    status = deployment_status(status, is_ready=True, now=now)
                 if suggestion.spec.requests > status.suggestion_count and not status.exhausted:
                     self._queue.add(key)  # more has been asked for in the meantime
             suggestion = msgspec.structs.replace(suggestion, status=status)
         elif status is suggestion.status and self._find(key) is suggestion:
             return
-        decided = suggestion
+        decided, before = suggestion, self._find(key)
+        ends = is_settled(decided.status) and not (isinstance(before, Suggestion) and is_settled(before.status))
 
         def write() -> None:
+            if ends:  # first, so that whoever dies here does it again
+                self._host.retire(decided)
             self._store.update_status(decided)
 
         self._carry_out(key, write)

@@ -1,5 +1,7 @@
 """Algorithms that think on threads of their own, so that a slow one holds up nothing but its own Experiment.
 
+It does not matter where they think: in this process, or in a service that is asked for each answer.
+
 A question is asked on the loop's thread and answered on another. Most answers come within a moment, for which the loop
 waits; the others raise StillThinking, and `done` is told, from the other thread, when the loop may ask again. There is
 no limit to the time that an algorithm takes. An answer that never comes out, because the Experiment or this process
@@ -12,9 +14,9 @@ from collections.abc import Callable
 from pykatib.api.experiment import Experiment
 from pykatib.api.meta import Reference
 from pykatib.api.suggestion import Suggestion
-from pykatib.control.suggestion_plan import Proposed
+from pykatib.control.suggestion_plan import Answer
 from pykatib.control.view import ExperimentView
-from pykatib.runtime.algorithm_host import AlgorithmFactory, AlgorithmHost, Question, StillThinking
+from pykatib.runtime.algorithm_host import Asker, Question, StillThinking
 
 PATIENCE_SECONDS = 0.02
 
@@ -26,8 +28,8 @@ class _Thought:
         self.count = count
         self.start = start
         self.failure: BaseException | None = None
-        self.answer: list[Proposed] = []
-        self._question = question
+        self.answer = Answer()
+        self.question = question
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._done: Callable[[], None] | None = None
@@ -36,7 +38,7 @@ class _Thought:
 
     def _think(self) -> None:
         try:
-            self.answer = self._question.answer()
+            self.answer = self.question.answer()
         except BaseException as failure:  # it is raised again where it was asked
             self.failure = failure
         with self._lock:
@@ -59,19 +61,17 @@ class ThinkingHost:
 
     def __init__(
         self,
-        create: AlgorithmFactory,
+        asker: Asker,
         *,
         done: Callable[[Reference], None],
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        self._host = AlgorithmHost(create)
+        self._asker = asker
         self._done = done
         self._patience_seconds = patience_seconds
         self._thoughts: dict[tuple[Reference, str], _Thought] = {}
 
-    def propose(
-        self, experiment: Experiment, suggestion: Suggestion, view: ExperimentView, count: int
-    ) -> list[Proposed]:
+    def propose(self, experiment: Experiment, suggestion: Suggestion, view: ExperimentView, count: int) -> Answer:
         """Up to `count` proposals; fewer mean that there are no more.
 
         Raises:
@@ -87,17 +87,21 @@ class ThinkingHost:
         patience = 0.0  # it has been waited for already
         if thought is None:
             patience = self._patience_seconds
-            question = self._host.question(experiment, suggestion, view, count)
+            question = self._asker.question(experiment, suggestion, view, count)
             thought = self._thoughts[key] = _Thought(question, count, start)
         if not thought.is_over(patience, lambda: self._done(experiment.reference)):
-            raise StillThinking
+            raise StillThinking(thought.question.is_ready)
         del self._thoughts[key]
         if thought.failure is not None:
-            self._host.forget(*key)
+            self._asker.forget(*key)
             raise thought.failure
         return thought.answer
 
     def forget(self, reference: Reference, uid: str) -> None:
         """Lets an Experiment's algorithm go; it is made again when it is needed."""
         self._thoughts.pop((reference, uid), None)
-        self._host.forget(reference, uid)
+        self._asker.forget(reference, uid)
+
+    def retire(self, suggestion: Suggestion) -> None:
+        """Ends what was made to serve a Suggestion that has come to its end. Any thread may call; may take its time."""
+        self._asker.retire(suggestion)

@@ -122,31 +122,34 @@ class AlgorithmInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     def read_settings(self, stated: Sequence[Setting], *, path: str) -> Settings:
         """All settings as values; InvalidInput names every one that is unknown, repeated or wrong."""
-        info_by_name = {setting.name: setting for setting in self.settings}
-        values: dict[str, SettingValue | None] = {setting.name: setting.default for setting in self.settings}
-        errors: list[FieldError] = []
-        seen: set[str] = set()
-        for index, setting in enumerate(stated):
-            info = info_by_name.get(setting.name)
-            if info is None:
-                errors.append(FieldError(f"{path}[{index}].name", self._unknown(setting.name)))
-            elif setting.name in seen:
-                errors.append(FieldError(f"{path}[{index}].name", f"{setting.name} is set more than once"))
-            else:
-                try:
-                    values[setting.name] = info.parse(setting.value)
-                except ValueError as problem:
-                    errors.append(FieldError(f"{path}[{index}].value", f"{setting.name} {problem}"))
-            seen.add(setting.name)
-        if errors:
-            raise InvalidInput(errors)
-        return values
+        return read_settings(self.settings, stated, path=path, of=f"the algorithm {self.name}")
 
-    def _unknown(self, name: str) -> str:
-        known = [setting.name for setting in self.settings]
-        if not known:
-            return f"unknown setting {name!r}: the algorithm {self.name} has none"
-        return f"unknown setting {name!r} of the algorithm {self.name}; {nearest(name, known)}"
+
+def read_settings(known: Sequence[SettingInfo], stated: Sequence[Setting], *, path: str, of: str) -> Settings:
+    """All settings as values, what is stated or else the default; InvalidInput names every mistake.
+
+    `of` says in messages whose settings they are.
+    """
+    info_by_name = {setting.name: setting for setting in known}
+    values: dict[str, SettingValue | None] = {setting.name: setting.default for setting in known}
+    errors: list[FieldError] = []
+    seen: set[str] = set()
+    for index, setting in enumerate(stated):
+        info = info_by_name.get(setting.name)
+        if info is None:
+            hint = f" of {of}; {nearest(setting.name, list(info_by_name))}" if known else f": {of} has none"
+            errors.append(FieldError(f"{path}[{index}].name", f"unknown setting {setting.name!r}{hint}"))
+        elif setting.name in seen:
+            errors.append(FieldError(f"{path}[{index}].name", f"{setting.name} is set more than once"))
+        else:
+            try:
+                values[setting.name] = info.parse(setting.value)
+            except ValueError as problem:
+                errors.append(FieldError(f"{path}[{index}].value", f"{setting.name} {problem}"))
+        seen.add(setting.name)
+    if errors:
+        raise InvalidInput(errors)
+    return values
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

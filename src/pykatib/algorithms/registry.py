@@ -13,6 +13,7 @@ from pykatib.algorithms.contract import Algorithm
 from pykatib.algorithms.description import AlgorithmInfo, Settings, nearest
 from pykatib.algorithms.problem import Problem
 from pykatib.algorithms.space import SearchSpace
+from pykatib.algorithms.stopping import registry as stopping
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment
 from pykatib.api.shared import AlgorithmSpec, ObjectiveSpec
@@ -31,7 +32,7 @@ def names() -> tuple[str, ...]:
 
 def early_stopping_names() -> tuple[str, ...]:
     """Every early stopping algorithm that can be asked for."""
-    return ()
+    return stopping.names()
 
 
 def info(name: str) -> AlgorithmInfo:
@@ -45,10 +46,14 @@ def info(name: str) -> AlgorithmInfo:
 
 
 def check(experiment: Experiment) -> tuple[FieldError, ...]:
-    """What the algorithm finds wrong with an Experiment: its name, its settings, and what it asks of the search space.
+    """What its algorithms find wrong with an Experiment: names, settings, and what is asked of the search space.
 
     A search space that makes no sense to any algorithm is left to the validation of the Experiment.
     """
+    return (*_check_search(experiment), *stopping.check(experiment))
+
+
+def _check_search(experiment: Experiment) -> tuple[FieldError, ...]:
     try:
         chosen, settings = _chosen(experiment)
     except InvalidInput as problem:

@@ -1,0 +1,1 @@
+"""Early stopping: when a Trial that runs is not worth its time. One file a method."""

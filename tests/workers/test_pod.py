@@ -366,10 +366,8 @@ EXTRA = {"name": "extra", "image": "x", "command": ["true"]}
 @pytest.mark.parametrize(
     ("manifest", "path", "word"),
     [
-        pytest.param(
-            {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob"}, "kind", "need a cluster", id="PyTorchJob"
-        ),
-        pytest.param({"apiVersion": "kubeflow.org/v1", "kind": "TFJob"}, "kind", "need a cluster", id="TFJob"),
+        pytest.param({"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob"}, "kind", "wanted a Job", id="PyTorchJob"),
+        pytest.param({"apiVersion": "kubeflow.org/v1", "kind": "TFJob"}, "kind", "wanted a Job", id="TFJob"),
         pytest.param({"apiVersion": "batch/v1beta1", "kind": "Job"}, "kind", "batch/v1", id="another version"),
         pytest.param({"apiVersion": "v1", "kind": "Pod"}, "kind", "found Pod", id="Pod"),
         pytest.param({}, "kind", "no kind", id="nothing"),

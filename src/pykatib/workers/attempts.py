@@ -6,6 +6,8 @@
                    collector.log   what a collector of the user's own printed; collector-exit.json, how it ended
                    metrics/        what a collector reads, where no volume of the job holds it
                    volumes/        what was mounted; removed with the worker job
+                   replicas/       of a distributed job: <type>-<index>.log, and such folders as above for each
+                   replicas.json   how each replica ended
 """
 
 import errno
@@ -86,6 +88,10 @@ class AttemptFolder(msgspec.Struct, frozen=True):
             where = error.filename or self.path
             raise StorageFailed(f"cannot prepare an attempt in {where}: {error.strerror}{advice}") from error
 
+    def replica_logs(self) -> list[Path]:
+        """What the replicas of a distributed job printed, but for the one whose log is `log`."""
+        return sorted(self.path.glob("replicas/*.log"))
+
     def log_bytes(self) -> int:
         """How long the log is; 0 where there is none."""
         try:
@@ -95,11 +101,16 @@ class AttemptFolder(msgspec.Struct, frozen=True):
 
     def has_volumes(self) -> bool:
         """Whether something was mounted that is still there."""
-        return os.path.isdir(self.path / "volumes")
+        return any(map(os.path.isdir, self._volumes()))
 
     def drop_volumes(self) -> None:
         """Removes what was mounted, as a cluster does when a pod goes."""
-        shutil.rmtree(self.path / "volumes", ignore_errors=True)
+        for folder in self._volumes():
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _volumes(self) -> list[Path]:
+        own = self.path / "volumes"
+        return [own, *self.path.glob("replicas/*/volumes")] if os.path.isdir(self.path / "replicas") else [own]
 
 
 def _make_folder(path: Path) -> None:

@@ -2,11 +2,16 @@
 
 from collections import deque
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pykatib.api.objects import WorkerJob
 from pykatib.api.trial import Trial
+from pykatib.workers import jobstatus
 from pykatib.workers.attempts import COLLECTOR, MAIN, AttemptFolder
+from pykatib.workers.distributed.kinds import is_distributed
+from pykatib.workers.distributed.logs import ReplicaLogs
+from pykatib.workers.distributed.plan import GangPlan
+from pykatib.workers.distributed.report import TeamStatuses, read_report
 from pykatib.workers.job_metrics import JobMetrics
 from pykatib.workers.logfile import last_lines
 from pykatib.workers.pod import PodPlan, ProcessPlan
@@ -16,6 +21,14 @@ FIRST_BACKOFF_SECONDS: Final = 1.0
 LONGEST_BACKOFF_SECONDS: Final = 60.0
 _LAST_LINE_COUNT: Final = 20
 _LAST_LINE_BYTES: Final = 4096
+
+
+class Failure(NamedTuple):
+    """What has failed, where its output is, and how many attempts may follow the first."""
+
+    what: str
+    log: Path | None = None
+    retry_limit: int = 0
 
 
 class JobRun:
@@ -33,10 +46,12 @@ class JobRun:
         self.stages: deque[tuple[str, ProcessPlan]] = deque()  # to come
         self.process_id = ""  # of the process that was asked for and has not been heard to end
         self.metrics: JobMetrics | None = None  # of a main process that has been started
+        self.replica_logs: ReplicaLogs | None = None  # of a distributed job that runs
         self.ended: ProcessExit | None = None  # its exit, while metrics are left to be read
         self.collector_id = ""  # of the user's own collector, until it has been heard to end
         self.collector_until: float | None = None  # when it is ended, if it does not leave by itself
 
+        self.statuses: jobstatus.Statuses = TeamStatuses(job.kind, {}) if is_distributed(job.kind) else jobstatus
         self.started_at: float | None = None
         self.limit_seconds: int | None = None
         self.deadline: float | None = None
@@ -52,6 +67,8 @@ class JobRun:
     def set_attempt(self, folder: AttemptFolder, plan: PodPlan) -> None:
         """The attempt that waits, runs, or is read again."""
         self.folder, self.plan = folder, plan
+        if isinstance(plan, GangPlan):
+            self.statuses = TeamStatuses(self.job.kind, plan.team.counts(), folder.path)
         self.next_number = folder.number + 1
 
     def queue_stages(self, plan: PodPlan) -> None:
@@ -81,25 +98,44 @@ class JobRun:
         """When it wants a look though nothing is heard of it."""
         if self.ended is not None:
             return 0.0 if self.collector_until is None else self.collector_until
-        moments = [self.deadline, self.retry_at, self.metrics.next_read if self.metrics is not None else None]
+        readers = (reader.next_read for reader in (self.metrics, self.replica_logs) if reader is not None)
+        moments = [self.deadline, self.retry_at, *readers]
         return min((moment for moment in moments if moment is not None), default=None)
 
-    def backoff(self) -> float | None:
-        """Counts a failure; seconds until the next attempt, None where that was the last.
+    def failure(self, ended: ProcessExit) -> Failure:
+        """What it means that its process has failed: of a job with replicas, that one of them has."""
+        plan = self.plan
+        if not isinstance(plan, GangPlan):
+            return self.plain_failure(described(ended))
+        assert self.folder is not None
+        report = read_report(self.folder.path)
+        replica, end = plan.team.find(report.failed), report.find(report.failed)
+        if replica is None or end is None:
+            return Failure(f"what runs the replicas {ended.describe()}")
+        limit = replica.retry_limit(plan.backoff_limit) if replica.may_retry(end.code or 0) else 0
+        return Failure(f"the replica {replica.name} {end.how}", plan.log_of(replica.name), limit)
+
+    def plain_failure(self, what: str) -> Failure:
+        """The failure of a job without replicas.
 
         Without `backoffLimit` there is one attempt: on a cluster the default of six hides most mistakes for minutes,
         and here a person waits.
         """
+        return Failure(what, None, (self.plan.backoff_limit if self.plan is not None else None) or 0)
+
+    def backoff(self, retry_limit: int) -> float | None:
+        """Counts a failure; seconds until the next attempt, None where that was the last."""
         self.failure_count += 1
-        limit = (self.plan.backoff_limit if self.plan is not None else None) or 0
-        if self.failure_count > limit:
+        if self.failure_count > retry_limit:
             return None
         seconds: float = min(FIRST_BACKOFF_SECONDS * 2 ** (self.failure_count - 1), LONGEST_BACKOFF_SECONDS)
         return seconds
 
-    def told(self, what: str, *, or_else: str = "") -> str:
-        """A sentence about its end, and the last lines that it printed."""
-        lines = last_lines(self.folder.log, _LAST_LINE_COUNT, max_bytes=_LAST_LINE_BYTES) if self.folder else ""
+    def told(self, what: str, *, or_else: str = "", log: Path | None = None) -> str:
+        """A sentence about its end, and the last lines that it, or the replica with that log, has printed."""
+        if log is None and self.folder is not None:
+            log = self.folder.log
+        lines = last_lines(log, _LAST_LINE_COUNT, max_bytes=_LAST_LINE_BYTES) if log is not None else ""
         return f"{what}; its last lines were:\n{lines}" if lines else what + or_else
 
     def stop_reading(self) -> None:
@@ -107,6 +143,9 @@ class JobRun:
         if self.metrics is not None:
             self.metrics.close()
             self.metrics = None
+        if self.replica_logs is not None:
+            self.replica_logs.close()
+            self.replica_logs = None
         self.ended = None
 
 

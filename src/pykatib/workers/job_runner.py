@@ -1,4 +1,4 @@
-"""Runs `batch/v1` Jobs as processes of this machine, playing Job controller, scheduler and kubelet.
+"""Runs worker jobs as processes of this machine, playing their controllers, the scheduler and the kubelet.
 
 A job waits for free slots, runs its init processes in their order and then its main process, while its metrics are
 read; when that has ended, the rest of its metrics is kept and only then its status written. A failed process is tried
@@ -28,23 +28,26 @@ from pykatib.store.contract import Change, ObservationStore, Store, Subscription
 from pykatib.workers import jobstatus
 from pykatib.workers.attempts import MAIN, AttemptFolder, past_of
 from pykatib.workers.custom_collectors import CustomCollectors
+from pykatib.workers.distributed.kinds import KINDS
+from pykatib.workers.distributed.logs import ReplicaLogs
+from pykatib.workers.distributed.plan import GangPlan
 from pykatib.workers.job_metrics import JobMetrics, forget_what_is_read_again, metrics_environment
-from pykatib.workers.job_run import JobRun, described
+from pykatib.workers.job_run import Failure, JobRun
 from pykatib.workers.logfile import LogBound, seal_log
 from pykatib.workers.places import Places
-from pykatib.workers.pod import PodPlan, Refused, plan_pod
+from pykatib.workers.pod import PodPlan, Refused
 from pykatib.workers.processes import ProcessExit, ProcessSpec, ProcessStarted, StartFailed, SupervisorLost
 from pykatib.workers.slots import Request, Slots
 from pykatib.workers.strays import end_strays
 from pykatib.workers.supervision import Supervision
 from pykatib.workers.template_check import check_template
+from pykatib.workers.worker_plan import plan_worker
 
 logger = logging.getLogger(__name__)
 
 
 class _Status(msgspec.Struct, rename="camel"):
     start_time: str | None = None
-    conditions: list[dict[str, str]] = []
 
 
 class JobRunner:
@@ -116,7 +119,7 @@ class JobRunner:
     def start(self) -> None:
         """Ends what an earlier life left, and takes up its jobs."""
         end_strays(self._home_id)
-        self._subscription = self._store.subscribe((names.JOB,), self._on_change)
+        self._subscription = self._store.subscribe((names.JOB, *KINDS), self._on_change)
         self._take_up_arrivals()  # before a Trial's time is looked at: that of an earlier life does not count
 
     def advance(self) -> bool:
@@ -181,7 +184,7 @@ class JobRunner:
         for job in arrived:
             status = decode(bytes(job.status), _Status)
             trial = self._trial_of(job)
-            is_over = bool(status.conditions) or job.metadata.deletion_timestamp is not None
+            is_over = jobstatus.has_ended(bytes(job.status)) or job.metadata.deletion_timestamp is not None
             if not is_over and trial is not None and job.metadata.uid not in self._runs:
                 self._take_up(job, trial, was_started=status.start_time is not None)
         return bool(arrived)
@@ -216,7 +219,7 @@ class JobRunner:
                 self._on_exit(run, past.ended)
         else:
             if was_started:
-                self._write_status(run, jobstatus.active(started_at=None))
+                self._write_status(run, run.statuses.active(started_at=None))
             self._waiting[run.uid] = run
 
     # Starting
@@ -262,12 +265,12 @@ class JobRunner:
         plan: PodPlan | Refused
         try:
             place = self._places.of(experiment)
-            plan = plan_pod(run.trial, place=place, folder=folder.path, attempt=folder.number - 1)
+            plan = plan_worker(run.trial, place=place, folder=folder.path, attempt=folder.number - 1)
         except InvalidInput as error:
             plan = Refused(error.errors)
         if isinstance(plan, Refused):
             reasons = "; ".join(str(error) for error in plan.errors)
-            self._fail(run, names.NOT_RUNNABLE_HERE, f"the Job cannot run on this machine: {reasons}")
+            self._fail(run, names.NOT_RUNNABLE_HERE, f"the {run.job.kind} cannot run on this machine: {reasons}")
             return None
         for warning in plan.warnings:
             self._say(experiment, warning)
@@ -336,6 +339,9 @@ class JobRunner:
     def _open_metrics(self, run: JobRun) -> None:
         assert run.folder is not None
         assert run.plan is not None
+        if isinstance(run.plan, GangPlan):
+            others = [replica.log for replica in run.plan.replicas if replica.log is not None]
+            run.replica_logs = ReplicaLogs(others, self._log_bound)
         run.metrics = JobMetrics(
             run.trial,
             run.folder,
@@ -372,7 +378,7 @@ class JobRunner:
             return
         if run.started_at is None:
             run.started(event.started_at)
-            self._write_status(run, jobstatus.active(started_at=event.started_at))
+            self._write_status(run, run.statuses.active(started_at=event.started_at))
         if not run.stages:
             self._open_metrics(run)
 
@@ -393,7 +399,9 @@ class JobRunner:
             run.retry_at = None
             self._waiting[run.uid] = run
             return True
-        return run.metrics is not None and run.metrics.read(now)
+        if run.replica_logs is not None and run.replica_logs.next_read <= now:
+            run.replica_logs.read(now)
+        return run.metrics is not None and run.metrics.next_read <= now and run.metrics.read(now)
 
     # Ending
 
@@ -425,20 +433,20 @@ class JobRunner:
             assert run.started_at is not None
             for problem in problems:
                 self._warn(run.trial.reference, names.METRICS, problem, event.ended_at)
-            self._end(run, jobstatus.complete(started_at=run.started_at, ended_at=event.ended_at))
+            self._end(run, run.statuses.complete(started_at=run.started_at, ended_at=event.ended_at))
         elif run.is_late:
             self._on_late(run)
         elif event.ended_by_supervisor:
             self._fail(run, names.WORKER_LOST, "the supervisor of worker processes was told to end")
         else:
-            self._on_failure(run, described(event))
+            self._on_failure(run, run.failure(event))
 
     def _on_start_failed(self, run: JobRun, event: StartFailed) -> None:
         run.process_id = ""
         if run.is_unwanted:
             self._on_cleared(run)
         else:
-            self._on_failure(run, event.message)
+            self._on_failure(run, run.plain_failure(event.message))
 
     def _on_lost(self, run: JobRun, message: str) -> None:
         run.process_id = ""
@@ -447,14 +455,15 @@ class JobRunner:
         else:
             self._fail(run, names.WORKER_LOST, message)
 
-    def _on_failure(self, run: JobRun, what: str) -> None:
+    def _on_failure(self, run: JobRun, failure: Failure) -> None:
         self._custom_collectors.end(run)
-        delay = run.backoff()
+        delay = run.backoff(failure.retry_limit)
         if delay is None:
-            self._fail(run, names.BACKOFF_LIMIT_EXCEEDED, run.told(what, or_else=" and printed nothing"))
+            message = run.told(failure.what, or_else=" and printed nothing", log=failure.log)
+            self._fail(run, names.BACKOFF_LIMIT_EXCEEDED, message)
             return
         now = self._clock.now()
-        text = f"{what}; attempt {run.failure_count + 1} follows in {delay:g} s"
+        text = f"{failure.what}; attempt {run.failure_count + 1} follows in {delay:g} s"
         self._warn(run.trial.reference, names.BACK_OFF, text, now)
         self._slots.release(run.uid)
         self._drop_volumes(run)
@@ -462,7 +471,7 @@ class JobRunner:
         run.retry_at = now + delay
 
     def _on_late(self, run: JobRun) -> None:
-        message = f"Job was active longer than its limit of {run.limit_seconds} s"
+        message = f"{run.job.kind} was active longer than its limit of {run.limit_seconds} s"
         self._fail(run, names.DEADLINE_EXCEEDED, run.told(message))
 
     def _on_cleared(self, run: JobRun, *, has_completed: bool = False) -> None:
@@ -472,7 +481,7 @@ class JobRunner:
             self._drop_volumes(run)
 
     def _fail(self, run: JobRun, reason: str, message: str) -> None:
-        status = jobstatus.failed(
+        status = run.statuses.failed(
             reason=reason,
             message=message,
             started_at=run.started_at,
@@ -490,14 +499,17 @@ class JobRunner:
     def _tidy(self, folder: AttemptFolder, *, keeps_volumes: bool) -> None:
         """Removes what is kept no longer than the job."""
         drops_volumes = not keeps_volumes and folder.has_volumes()
-        is_long = folder.log_bytes() > self._log_bound.head_bytes + self._log_bound.tail_bytes
+        logs = (folder.log, *folder.replica_logs())
+        most = self._log_bound.head_bytes + self._log_bound.tail_bytes
+        is_long = any(log.exists() and log.stat().st_size > most for log in logs)
         if not drops_volumes and not is_long:
             return
         self._store.flush()  # as long as the job's end is not on record, it may be read again
         if drops_volumes:
             folder.drop_volumes()
         try:
-            seal_log(folder.log, self._log_bound)
+            for log in logs:
+                seal_log(log, self._log_bound)
         except StorageFailed as error:
             logger.warning("%s", error)
 

@@ -1,6 +1,6 @@
 """The statuses that local runners write, in the words of Kubernetes' Job controller."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -22,10 +22,28 @@ class _Ends(msgspec.Struct):
 
 def has_ended(status: bytes) -> bool:
     """Whether a status says that its job succeeded or failed for good."""
-    ends = (names.COMPLETE, names.FAILED)
+    ends = (names.COMPLETE, names.SUCCEEDED, names.FAILED)
     return any(
         condition.type in ends and condition.status == names.TRUE for condition in decode(status, _Ends).conditions
     )
+
+
+class Statuses(Protocol):
+    """Makes the statuses of one job in the words of its kind. This module is one, for Jobs."""
+
+    def active(self, *, started_at: float | None, attempts_failed: int = 0) -> msgspec.Raw:
+        """A job that runs, or waits for a free slot."""
+        ...
+
+    def complete(self, *, started_at: float, ended_at: float) -> msgspec.Raw:
+        """A job that succeeded."""
+        ...
+
+    def failed(
+        self, *, reason: str, message: str, started_at: float | None, ended_at: float, attempts: int = 1
+    ) -> msgspec.Raw:
+        """A job that failed for good."""
+        ...
 
 
 def active(*, started_at: float | None, attempts_failed: int = 0) -> msgspec.Raw:

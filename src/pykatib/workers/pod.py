@@ -16,7 +16,7 @@ import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -128,20 +128,53 @@ def plan_pod(
     job = read_job(bytes(trial.spec.run_spec))
     if not isinstance(job, Job):
         return Refused(job)
-    return _Planner(trial, job, place, folder, attempt, dict(extra_mounts or {})).plan()
+    name = trial.metadata.name
+    owner = {"job-name": name, "batch.kubernetes.io/job-name": name}
+    return plan_job(
+        trial,
+        job,
+        place=place,
+        folder=folder,
+        pod_name=f"{name}-{attempt}",
+        pod_labels=owner,
+        extra_mounts=extra_mounts,
+    )
+
+
+def plan_job(
+    trial: Trial,
+    job: Job,
+    *,
+    place: Place,
+    folder: Path,
+    pod_name: str,
+    pod_labels: Mapping[str, str],
+    variables: Mapping[str, str] | None = None,
+    extra_mounts: Mapping[str, Path] | None = None,
+) -> PodPlan | Refused:
+    """The plan of one pod of a Trial, described as a Job, with the labels and variables that its controller sets."""
+    pod = _identity(trial, job, place.machine, pod_name, pod_labels)
+    return _Planner(trial, job, place, folder, pod, dict(variables or {}), dict(extra_mounts or {})).plan()
 
 
 class _Planner:
     """Holds what the steps of one reading share."""
 
     def __init__(
-        self, trial: Trial, job: Job, place: Place, folder: Path, attempt: int, extra_mounts: dict[str, Path]
+        self,
+        trial: Trial,
+        job: Job,
+        place: Place,
+        folder: Path,
+        pod: PodIdentity,
+        variables: dict[str, str],
+        extra_mounts: dict[str, Path],
     ) -> None:
-        self._trial, self._job, self._place = trial, job, place
+        self._trial, self._job, self._place, self._pod = trial, job, place, pod
+        self._variables = variables
         self._folder = Path(os.path.abspath(folder))
         self._extra_mounts = {container_path(path): local for path, local in extra_mounts.items()}
         self._findings = Findings()
-        self._pod = _identity(trial, job, place.machine, attempt)
         self._folders: list[Path] = [self._folder]
         self._files: list[PlannedFile] = []
         self._collector_path: Path | None = None
@@ -221,6 +254,8 @@ class _Planner:
             )
             findings.warn(f"{path}.image", message)
         added = {names.ENV_TRIAL_NAME: self._trial.metadata.name} if primary or collects else {}
+        if primary:
+            added.update(self._variables)
         if self._job.spec.completion_mode == "Indexed":
             added["JOB_COMPLETION_INDEX"] = "0"
         variables = container_variables(
@@ -354,15 +389,13 @@ def custom_collector(collector: MetricsCollectorSpec | None) -> tuple[Container,
     return (decode(bytes(collector.collector.custom_collector), Container),)
 
 
-def _identity(trial: Trial, job: Job, machine: Machine, attempt: int) -> PodIdentity:
+def _identity(trial: Trial, job: Job, machine: Machine, name: str, labels: Mapping[str, str]) -> PodIdentity:
     meta, template = trial.metadata, job.spec.template
-    name = f"{meta.name}-{attempt}"
-    owner: dict[str, Any] = {"job-name": meta.name, "batch.kubernetes.io/job-name": meta.name}
     return PodIdentity(
         name=name,
         namespace=meta.namespace,
         uid=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{meta.uid}/{meta.namespace}/{name}")),
-        labels={**template.metadata.labels, **owner, **meta.labels, names.LABEL_TRIAL: meta.name},
+        labels={**template.metadata.labels, **labels, **meta.labels, names.LABEL_TRIAL: meta.name},
         annotations=template.metadata.annotations,
         node_name=machine.node_name,
         service_account_name=template.spec.service_account_name,

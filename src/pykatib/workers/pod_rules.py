@@ -49,8 +49,7 @@ def read_job(run_spec: bytes) -> Job | tuple[FieldError, ...]:
         return (FieldError("", f"is no Kubernetes object: {error}"),)
     if (head.api_version, head.kind) != ("batch/v1", names.JOB):
         found = f"found {head.kind or 'no kind'} of {head.api_version or 'no apiVersion'}"
-        message = f"{found}; on this machine only a Job of batch/v1 runs, other kinds need a cluster"
-        return (FieldError("kind", message),)
+        return (FieldError("kind", f"{found}; wanted a Job of batch/v1"),)
     try:
         return msgspec.convert(_without_nulls(document), Job)
     except msgspec.ValidationError as error:

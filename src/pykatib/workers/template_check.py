@@ -15,7 +15,8 @@ from pykatib.api.suggestion import TrialAssignment
 from pykatib.api.wire import decode
 from pykatib.control.blueprint import Blueprint
 from pykatib.workers.collectors.collector import check_collector
-from pykatib.workers.pod import CUSTOM_COLLECTOR, Place, PodPlan, Refused, plan_pod
+from pykatib.workers.pod import CUSTOM_COLLECTOR, Place, PodPlan, Refused
+from pykatib.workers.worker_plan import plan_worker
 
 
 class _Kind(msgspec.Struct):
@@ -39,7 +40,7 @@ def sample_plan(
         trial = Blueprint(experiment, config_map).trial(_sample_assignment(experiment))
     except InvalidInput as error:
         return Refused(error.errors)
-    plan = plan_pod(trial, place=place, folder=_SAMPLE_FOLDER, extra_mounts=extra_mounts)
+    plan = plan_worker(trial, place=place, folder=_SAMPLE_FOLDER, extra_mounts=extra_mounts)
     prefix = "spec.trialTemplate.trialSpec" if inline else "spec.trialTemplate.configMap"
     if isinstance(plan, Refused):
         return Refused(tuple(_within(prefix, error) for error in plan.errors))
@@ -89,6 +90,6 @@ def _first_value(parameter: ParameterSpec) -> str:
 
 
 def _within(prefix: str, error: FieldError) -> FieldError:
-    if error.path.startswith(CUSTOM_COLLECTOR):
+    if error.path.startswith((CUSTOM_COLLECTOR, "spec.trialTemplate.")):
         return error
     return FieldError(f"{prefix}.{error.path}" if error.path else prefix, error.message)

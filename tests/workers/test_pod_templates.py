@@ -79,7 +79,7 @@ def test_faults_have_the_experiments_paths(tmp_path: Path) -> None:
 
 
 def test_a_kind_that_does_not_run_here_is_told(tmp_path: Path) -> None:
-    trial_spec = {"kind": "TFJob", "apiVersion": "kubeflow.org/v1", "c": COMMAND}
+    trial_spec = {"kind": "Workflow", "apiVersion": "argoproj.io/v1alpha1", "c": COMMAND}
     faults = check_job(experiment(template={"trialSpec": trial_spec}), place=place(tmp_path))
     assert [fault.path for fault in faults] == ["spec.trialTemplate.trialSpec.kind"]
 

@@ -8,6 +8,7 @@ Promise: the mean is summed in the order of ranks, so that equal runs give equal
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -36,7 +37,9 @@ class Replicas:
 
     @classmethod
     def assemble(cls, environ: Mapping[str, str] = os.environ) -> Replicas:
-        """Connect the replicas that WORLD_SIZE and RANK speak of; alone where they say nothing."""
+        """Connect the replicas that WORLD_SIZE and RANK, or TF_CONFIG, speak of; alone where they say nothing."""
+        if "TF_CONFIG" in environ:
+            environ = from_tf_config(environ["TF_CONFIG"])
         count = int(environ.get("WORLD_SIZE", "1"))
         if count < 2:
             return cls()
@@ -73,6 +76,25 @@ class Replicas:
         """End the connections."""
         for connection in self.connections:
             connection.close()
+
+
+def from_tf_config(text: str) -> dict[str, str]:
+    """TensorFlow's description of a cluster in the words of torch's; parameter servers and evaluators stay alone."""
+    config = json.loads(text)
+    cluster, task = config.get("cluster", {}), config.get("task", {})
+    order = ("chief", "master", "worker")
+    members = [(kind, index) for kind in order for index in range(len(cluster.get(kind, ())))]
+    own = (task.get("type"), task.get("index"))
+    if own not in members:
+        return {}
+    kind, index = members[0]
+    address, _, port = cluster[kind][index].rpartition(":")
+    return {
+        "WORLD_SIZE": str(len(members)),
+        "RANK": str(members.index(own)),
+        "MASTER_ADDR": address,
+        "MASTER_PORT": port,
+    }
 
 
 def _listen(address: str, port: int, count: int) -> list[socket.socket]:

@@ -63,7 +63,7 @@ def sidecar_arguments(
 
 
 def sidecar_security_context(primary: Mapping[str, Any], pod: Mapping[str, Any]) -> dict[str, Any]:
-    """As few rights as there are. The sidecar is the primary container's user, where that is known, to read its files."""
+    """As few rights as there are. The sidecar is the primary container's user where that is known: it reads files."""
     context: dict[str, Any] = {
         "runAsNonRoot": True,
         "allowPrivilegeEscalation": False,

@@ -2,9 +2,11 @@
 
 The words of the command stay words: they are handed on as the script's arguments and no shell reads them again, so
 quotes, newlines and `$(VAR)` mean what they meant. The program's exit code is the container's, signals reach the
-program, and what it prints is still what `kubectl logs` shows. The script (`injection_wrapper.sh`) is POSIX, and writes down how
-the program ended where the collector can read it, whoever of the two started first. It also holds a FIFO open for as
-long as it lives: that it was killed, and so wrote nothing, shows there.
+program, and what it prints is still what `kubectl logs` shows.
+
+The script (`injection_wrapper.sh`) is POSIX, and writes down how the program ended where the collector can read it,
+whoever of the two started first. It also holds a FIFO open for as long as it lives: that it was killed, and so wrote
+nothing, shows there.
 
 It takes `sh`, `mkfifo` and, for StdOut, `tee` of the user's image; one that lacks them says so when it starts.
 """

@@ -6,18 +6,17 @@ only the answer was lost.
 
 import time
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 import grpc
 
-from pykatib.api.errors import FieldError, InvalidInput, PykatibError
-from pykatib.api.shared import MetricLog
+from pykatib.api.errors import PykatibError
 from pykatib.rpc import messages
-from pykatib.rpc.log_messages import log_message, rows_from, text_of
+from pykatib.rpc.log_messages import report_request as report_request
+from pykatib.rpc.log_messages import rows_from, text_of
 from pykatib.rpc.services import DB_MANAGER, NAMESPACE_KEY, REPORT_ID_KEY, caller, open_channel
 from pykatib.rpc.statuses import TRANSIENT, error_from, status_of
-from pykatib.store.log_row import LogRow, bound_of, row_of
+from pykatib.store.log_row import LogRow, bound_of
 
 TIMEOUT_SECONDS = 120.0
 ATTEMPT_SECONDS = 30.0
@@ -108,21 +107,6 @@ class DBManagerClient:
 
     def _error(self, error: grpc.RpcError) -> PykatibError:
         return error_from(error, f"the DB manager at {self.address}")
-
-
-def report_request(trial_name: str, logs: Sequence[MetricLog]) -> messages.ReportObservationLogRequest:
-    """A report of logs.
-
-    Raises:
-        InvalidInput: something cannot be said on the wire: a time in no calendar, a text that is no Unicode.
-    """
-    try:
-        return messages.ReportObservationLogRequest(
-            trial_name=trial_name,
-            observation_log=log_message([row_of(log) for log in logs]),
-        )
-    except (TypeError, ValueError) as error:
-        raise InvalidInput([FieldError("", str(error))], source=f"a report of Trial {trial_name}") from error
 
 
 def _namespace(namespace: str) -> tuple[tuple[str, str], ...]:

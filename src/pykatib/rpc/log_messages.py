@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from pykatib.api.errors import FieldError, InvalidInput
+from pykatib.api.shared import MetricLog
 from pykatib.rpc import messages
-from pykatib.store.log_row import LogRow
+from pykatib.store.log_row import LogRow, row_of
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -91,3 +92,18 @@ def log_message(rows: Sequence[LogRow]) -> messages.ObservationLog:
     log = messages.ObservationLog()
     fill(log, rows)
     return log
+
+
+def report_request(trial_name: str, logs: Sequence[MetricLog]) -> messages.ReportObservationLogRequest:
+    """A report of logs.
+
+    Raises:
+        InvalidInput: something cannot be said on the wire: a time in no calendar, a text that is no Unicode.
+    """
+    try:
+        return messages.ReportObservationLogRequest(
+            trial_name=trial_name,
+            observation_log=log_message([row_of(log) for log in logs]),
+        )
+    except (TypeError, ValueError) as error:
+        raise InvalidInput([FieldError("", str(error))], source=f"a report of Trial {trial_name}") from error

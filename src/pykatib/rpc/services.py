@@ -11,17 +11,16 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 
 from pykatib.rpc import messages
+from pykatib.rpc.service_names import DB_MANAGER as DB_MANAGER
+from pykatib.rpc.service_names import EARLY_STOPPING as EARLY_STOPPING
+from pykatib.rpc.service_names import NAMESPACE_KEY as NAMESPACE_KEY
+from pykatib.rpc.service_names import REPORT_ID_KEY as REPORT_ID_KEY
+from pykatib.rpc.service_names import SUGGESTION as SUGGESTION
+from pykatib.rpc.service_names import full_name as full_name
 from pykatib.rpc.statuses import answering
-
-DB_MANAGER = "DBManager"
-SUGGESTION = "Suggestion"
-EARLY_STOPPING = "EarlyStopping"
 
 SUGGESTION_HEALTH = "manager.v1beta1.Suggestion"
 """The name under which Katib's probes ask a suggestion service; it is no name of the contract."""
-
-NAMESPACE_KEY = "pykatib-namespace"
-REPORT_ID_KEY = "pykatib-report-id"
 
 ANY_LENGTH = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 """A long log, or a long Experiment, is longer than the 4 MiB that gRPC takes by itself."""
@@ -46,11 +45,6 @@ Method: TypeAlias = Callable[[Any, grpc.ServicerContext], Any]
 def _descriptors(service: str) -> Mapping[str, MethodDescriptor]:
     descriptor = messages.DESCRIPTOR.services_by_name[service]
     return {method.name: method for method in descriptor.methods}
-
-
-def full_name(service: str) -> str:
-    """A service's name on the wire."""
-    return str(messages.DESCRIPTOR.services_by_name[service].full_name)
 
 
 def handler(service: str, methods: Mapping[str, Method]) -> grpc.GenericRpcHandler:

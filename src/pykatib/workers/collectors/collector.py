@@ -16,8 +16,8 @@ from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.shared import FileSystemPath, HTTPGet, MetricLog, MetricsCollectorSpec, SourceSpec
 from pykatib.workers.collectors.filters import check_filter
 from pykatib.workers.collectors.json_lines import JsonLinesParser
-from pykatib.workers.collectors.prometheus import INTERVAL_SECONDS
-from pykatib.workers.collectors.sources import EventSource, FileSource, LogSource, Parser, ScrapeSource, Source
+from pykatib.workers.collectors.position import Position
+from pykatib.workers.collectors.sources import EventSource, FileSource, LogSource, Parser, Source
 from pykatib.workers.collectors.text import TextParser
 from pykatib.workers.logfile import LogBound
 
@@ -34,6 +34,11 @@ class Collector:
         self._objective_seen = False
         self._finished = False
         self._latest = 0.0
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """How far each source has been read, for a collector that goes on from here."""
+        return tuple(source.position() for source in self._sources)
 
     @property
     def caught_up(self) -> bool:
@@ -102,7 +107,8 @@ def make_collector(
     collector_log_path: Path | None = None,
     port: int | None = None,
     log_bound: LogBound | None = None,
-    scrape_interval_seconds: float = INTERVAL_SECONDS,
+    scrape_interval_seconds: float = 1.0,
+    start: Sequence[Position] = (),
 ) -> Collector:
     """The collector of a Trial whose job is about to start.
 
@@ -116,6 +122,7 @@ def make_collector(
         port: Where the program listens, if not at `httpGet.port`.
         log_bound: How much of the log is to be kept.
         scrape_interval_seconds: How often PrometheusMetric asks.
+        start: The `positions` of an earlier collector of the same Trial.
 
     Raises:
         InvalidInput: the spec cannot be followed; see `check_collector`.
@@ -128,14 +135,15 @@ def make_collector(
     file = source.file_system_path or FileSystemPath()
     path = source_path or Path(file.path)
     sources: list[Source] = []
+    first = start[0] if start else None
     if spec.kind == names.STDOUT:
-        sources.append(LogSource(log_path, TextParser(metric_names, filters=filters), bound=log_bound))
+        sources.append(LogSource(log_path, TextParser(metric_names, filters=filters), bound=log_bound, start=first))
     elif spec.kind == names.FILE:
         is_json = file.format == "JSON"
         parser: Parser = JsonLinesParser(metric_names) if is_json else TextParser(metric_names, filters=filters)
-        sources.append(FileSource(path, parser))
+        sources.append(FileSource(path, parser, start=first))
     elif spec.kind == names.TENSORFLOW_EVENT:
-        sources.append(EventSource(path, metric_names))
+        sources.append(EventSource(path, metric_names, start=first))
     elif spec.kind == names.PROMETHEUS_METRIC:
         scrape = source.http_get or HTTPGet()
         scrape = HTTPGet(
@@ -145,12 +153,17 @@ def make_collector(
             scheme=scrape.scheme,
             http_headers=scrape.http_headers,
         )
-        sources.append(ScrapeSource(scrape, metric_names, interval_seconds=scrape_interval_seconds))
+        from pykatib.workers.collectors.scrape_source import ScrapeSource  # 6 MB that other kinds do without
+
+        sources.append(ScrapeSource(scrape, metric_names, interval_seconds=scrape_interval_seconds, start=first))
     elif spec.kind == names.CUSTOM and collector_log_path is not None:
-        sources.append(LogSource(collector_log_path, TextParser(metric_names, filters=filters), bound=log_bound))
+        sources.append(
+            LogSource(collector_log_path, TextParser(metric_names, filters=filters), bound=log_bound, start=first)
+        )
     if push_path is not None:
         is_needed = spec.kind in (names.PUSH, names.NONE)
-        sources.append(FileSource(push_path, JsonLinesParser(metric_names), is_needed=is_needed))
+        pushed = start[len(sources)] if len(start) > len(sources) else None
+        sources.append(FileSource(push_path, JsonLinesParser(metric_names), is_needed=is_needed, start=pushed))
     return Collector(sources, objective_metric_name=metric_names[0] if metric_names else "")
 
 

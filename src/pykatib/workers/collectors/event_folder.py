@@ -13,7 +13,7 @@ found nothing, the tags that were there are told instead.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pykatib.api.shared import MetricLog
@@ -43,6 +43,11 @@ class EventFileParser:
         self._problems = problems
         self._told_broken = False
         self.other_tags: dict[str, None] = {}
+
+    @property
+    def pending_bytes(self) -> int:
+        """How many bytes of the unfinished record are held."""
+        return self._records.pending_bytes
 
     def feed(self, chunk: bytes, now: float) -> list[MetricLog]:
         """The values of the events that `chunk` completes; `now` is the time of those that state none."""
@@ -75,15 +80,18 @@ class EventFileParser:
 
 
 class EventFolder:
-    """Reads all event files below a folder as far as they have been written; files and folders may come late."""
+    """Reads all event files below a folder as far as they have been written; files and folders may come late.
 
-    def __init__(self, path: Path, metric_names: Sequence[str]) -> None:
+    `start` is how far an earlier reader has read which file.
+    """
+
+    def __init__(self, path: Path, metric_names: Sequence[str], *, start: Mapping[str, int] | None = None) -> None:
         self.path = path
         self.problems = Problems()
         self.caught_up = False
         self._metric_names = tuple(metric_names)
         self._parsers: dict[str, EventFileParser] = {}
-        self._offsets: dict[str, int] = {}
+        self._offsets: dict[str, int] = dict(start or {})
 
     @property
     def file_count(self) -> int:
@@ -95,6 +103,12 @@ class EventFolder:
         """The first tags that are nobody's metric."""
         return sorted({tag for parser in self._parsers.values() for tag in parser.other_tags})
 
+    @property
+    def offsets(self) -> dict[str, int]:
+        """How far which file has been read, up to the last whole record."""
+        held = {path: parser.pending_bytes for path, parser in self._parsers.items()}
+        return {path: offset - held.get(path, 0) for path, offset in self._offsets.items()}
+
     def read(self, max_bytes: int, now: float) -> list[MetricLog]:
         """The values written since the last time, from at most `max_bytes` of the files."""
         logs: list[MetricLog] = []
@@ -104,7 +118,7 @@ class EventFolder:
             try:
                 size = os.stat(path).st_size
                 if size < offset or path not in self._parsers:
-                    offset = 0
+                    offset = 0 if size < offset else offset
                     folder = os.path.dirname(os.path.abspath(path))
                     self._parsers[path] = EventFileParser(self._metric_names, folder, self.problems)
                 chunk = b""

@@ -11,6 +11,8 @@ beginning of it, it is waited for; else it is something new and read from its st
 import os
 from pathlib import Path
 
+from pykatib.workers.collectors.position import head_sum
+
 _HEAD_BYTES = 64 * 1024
 _RECENT_BYTES = 1024
 
@@ -19,11 +21,13 @@ class FollowedFile:
     """Reads a file as far as it has been written.
 
     `caught_up` says whether the last `read` came to the end; `restarted`, whether it returned the beginning of a new
-    content, so that an unfinished line before it will never be finished.
+    content, so that an unfinished line before it will never be finished. `start` and `start_head` are an offset, with
+    the `head_sum` before it, of an earlier reader; where the file is another by now, it is read from its beginning.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, start: int = 0, start_head: int = 0) -> None:
         self.path = path
+        self._start = (start, start_head)
         self.caught_up = False
         self.restarted = False
         self.read_bytes = 0
@@ -36,6 +40,15 @@ class FollowedFile:
     def was_found(self) -> bool:
         """Whether the file has ever been there."""
         return self._fd is not None or self.read_bytes > 0
+
+    @property
+    def offset(self) -> int:
+        """How far the content has been read."""
+        return self._offset if self._offset or self._fd is not None else self._start[0]
+
+    def head_before(self, offset: int) -> int:
+        """The `head_sum` before an offset."""
+        return head_sum(bytes(self._head[:offset]), offset) if self._head else self._start[1]
 
     def read(self, max_bytes: int) -> bytes:
         """The next bytes; none when there is nothing new.
@@ -50,6 +63,7 @@ class FollowedFile:
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except FileNotFoundError:
                 return b""
+            self._go_to_start(self._fd)
         chunk = self._read_on(self._fd, max_bytes)
         if not chunk and self._is_replaced(self._fd):  # the old one has been read to its end
             self._take_replacement()
@@ -62,6 +76,15 @@ class FollowedFile:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+    def _go_to_start(self, fd: int) -> None:
+        (start, expected), self._start = self._start, (0, 0)
+        if start and os.fstat(fd).st_size >= start:
+            head = os.pread(fd, min(start, _HEAD_BYTES), 0)
+            if head_sum(head, start) == expected:
+                self._offset = start
+                self._head = bytearray(head)
+                self._recent = os.pread(fd, min(start, _RECENT_BYTES), max(0, start - _RECENT_BYTES))
 
     def _read_on(self, fd: int, max_bytes: int) -> bytes:
         size = os.fstat(fd).st_size

@@ -22,6 +22,8 @@ TIMESTAMP = "timestamp"
 class JsonLinesParser:
     """Bytes in, metric logs out. `unmatched` is the first object that held no wanted metric."""
 
+    line_ends = b"\n"
+
     def __init__(self, metric_names: Sequence[str], *, line_cap: int = LINE_CAP) -> None:
         self._names = tuple(dict.fromkeys(name for name in metric_names if name))
         self._cap = line_cap

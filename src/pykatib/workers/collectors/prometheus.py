@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pykatib.api.shared import HTTPGet, MetricLog
 from pykatib.workers.collectors.exposition import Sample, parse_series, samples_of
 from pykatib.workers.collectors.moments import seconds_within_calendar
+from pykatib.workers.collectors.position import SeriesState
 from pykatib.workers.collectors.problems import Problems
 
 INTERVAL_SECONDS = 1.0
@@ -39,6 +40,15 @@ class SampleTracker:
         self._told: set[str] = set()
         self.other_names: dict[str, None] = {}
         self.problems = Problems()
+
+    def state(self) -> tuple[SeriesState, ...]:
+        """The last sample of each series."""
+        return tuple(SeriesState(*key, *last) for key, last in self._last.items())
+
+    def resume(self, state: Sequence[SeriesState]) -> None:
+        """Takes over what an earlier tracker has seen."""
+        for one in state:
+            self._last[(one.metric, one.series, one.labels)] = (one.value, one.timestamp)
 
     def observe(self, text: str, now: float, *, timestamps_in_seconds: bool = False) -> list[MetricLog]:
         """What has changed since the last exposition; `now` is the time of samples that state none."""
@@ -83,6 +93,7 @@ class Scraper:
             with Kubernetes' own probes.
         metric_names: The wanted metrics.
         clock: Seconds since the epoch.
+        start: What an earlier scraper had seen; `taken` of it.
     """
 
     def __init__(
@@ -93,6 +104,7 @@ class Scraper:
         clock: Callable[[], float] = time.time,
         interval_seconds: float = INTERVAL_SECONDS,
         timeout_seconds: float = TIMEOUT_SECONDS,
+        start: Sequence[SeriesState] = (),
     ) -> None:
         self._source = source
         self._port = int(source.port or 0)
@@ -104,6 +116,8 @@ class Scraper:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"scrape {self.url}", daemon=True)
         self.tracker = SampleTracker(metric_names)
+        self.tracker.resume(start)
+        self.taken = tuple(start)
         self.answer_count = 0
         self.last_failure = ""
 
@@ -121,6 +135,8 @@ class Scraper:
         """What came since the last time."""
         with self._lock:
             logs, self._logs = self._logs, []
+            if logs:
+                self.taken = self.tracker.state()
         return logs
 
     def stop(self) -> None:
@@ -139,10 +155,9 @@ class Scraper:
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self.last_failure = f"{error}" or type(error).__name__
             else:
-                logs = self.tracker.observe(text, self._clock(), timestamps_in_seconds=in_seconds)
                 with self._lock:
+                    self._logs += self.tracker.observe(text, self._clock(), timestamps_in_seconds=in_seconds)
                     self.answer_count += 1
-                    self._logs += logs
             self._ended.wait(self._interval_seconds)
 
     def _fetch(self) -> tuple[str, bool]:

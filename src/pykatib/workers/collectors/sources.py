@@ -1,5 +1,7 @@
 """The places that metrics come from, all alike: read what is new, say what went wrong, tell why nothing came.
 
+A source that is given a `start`, the `position` of an earlier one, goes on from there.
+
 `hint` is for the author of a program whose metric never came: what was read, and what was nearly a metric in it.
 """
 
@@ -8,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from pykatib.api.shared import HTTPGet, MetricLog
+from pykatib.api.shared import MetricLog
 from pykatib.workers.collectors.event_folder import EventFolder
 from pykatib.workers.collectors.files import FollowedFile
+from pykatib.workers.collectors.position import Position
 from pykatib.workers.collectors.problems import Problems
-from pykatib.workers.collectors.prometheus import Scraper
 from pykatib.workers.logfile import LogBound, LogTail
 
 
@@ -28,6 +30,10 @@ class Source(Protocol):
 
     def finish(self, now: float) -> list[MetricLog]:
         """What an end of input completes."""
+        ...
+
+    def position(self) -> Position:
+        """How far it has been read."""
         ...
 
     def problems(self) -> tuple[str, ...]:
@@ -48,6 +54,7 @@ class Parser(Protocol):
 
     problems: Problems
     unmatched: str
+    line_ends: bytes
 
     def feed(self, chunk: bytes, now: float) -> list[MetricLog]: ...
     def finish(self, now: float) -> list[MetricLog]: ...
@@ -57,8 +64,9 @@ class Parser(Protocol):
 class LogSource:
     """The log of the worker process, read through the tail that also keeps it in bounds."""
 
-    def __init__(self, path: Path, parser: Parser, *, bound: LogBound | None) -> None:
-        self._tail = LogTail(path, bound=bound)
+    def __init__(self, path: Path, parser: Parser, *, bound: LogBound | None, start: Position | None = None) -> None:
+        offset = start.offsets.get("", 0) if start is not None else 0
+        self._tail = LogTail(path, bound=bound, start=offset)
         self._parser = parser
         self._line_count = 0
 
@@ -71,6 +79,9 @@ class LogSource:
 
     def finish(self, now: float) -> list[MetricLog]:
         return self._feed(self._tail.finish(), now)
+
+    def position(self) -> Position:
+        return Position(offsets={"": self._tail.position})
 
     def problems(self) -> tuple[str, ...]:
         return self._parser.problems.lines()
@@ -92,8 +103,9 @@ class LogSource:
 class FileSource:
     """A file that the program writes. `is_needed` is False for a file that may well never come."""
 
-    def __init__(self, path: Path, parser: Parser, *, is_needed: bool = True) -> None:
-        self._file = FollowedFile(path)
+    def __init__(self, path: Path, parser: Parser, *, is_needed: bool = True, start: Position | None = None) -> None:
+        self._line_start = start.offsets.get("", 0) if start is not None else 0
+        self._file = FollowedFile(path, start=self._line_start, start_head=start.head if start is not None else 0)
         self._parser = parser
         self._is_needed = is_needed
         self._failure = ""
@@ -108,12 +120,24 @@ class FileSource:
         except OSError as error:
             self._failure = f"{self._file.path} cannot be read: {error.strerror}"
             return []
+        begin = self._file.offset - len(chunk)
         if self._file.restarted:
             self._parser.reset()
-        return self._parser.feed(chunk, now) if chunk else []
+        if self._file.restarted or self._line_start > begin:
+            self._line_start = begin
+        if not chunk:
+            return []
+        line_end = max(chunk.rfind(byte) for byte in self._parser.line_ends)
+        if line_end >= 0:
+            self._line_start = begin + line_end + 1
+        return self._parser.feed(chunk, now)
 
     def finish(self, now: float) -> list[MetricLog]:
+        self._line_start = self._file.offset
         return self._parser.finish(now)
+
+    def position(self) -> Position:
+        return Position(offsets={"": self._line_start}, head=self._file.head_before(self._line_start))
 
     def problems(self) -> tuple[str, ...]:
         head = (self._failure,) if self._failure else ()
@@ -132,8 +156,8 @@ class FileSource:
 class EventSource:
     """A folder of TensorFlow event files."""
 
-    def __init__(self, path: Path, metric_names: Sequence[str]) -> None:
-        self._folder = EventFolder(path, metric_names)
+    def __init__(self, path: Path, metric_names: Sequence[str], *, start: Position | None = None) -> None:
+        self._folder = EventFolder(path, metric_names, start=start.offsets if start is not None else None)
 
     @property
     def caught_up(self) -> bool:
@@ -144,6 +168,9 @@ class EventSource:
 
     def finish(self, now: float) -> list[MetricLog]:
         return []
+
+    def position(self) -> Position:
+        return Position(offsets=self._folder.offsets)
 
     def problems(self) -> tuple[str, ...]:
         return self._folder.problems.lines()
@@ -157,33 +184,3 @@ class EventSource:
 
     def close(self) -> None:
         pass
-
-
-class ScrapeSource:
-    """An HTTP endpoint of the program."""
-
-    caught_up = True  # there is never more to read than what was taken
-
-    def __init__(self, source: HTTPGet, metric_names: Sequence[str], *, interval_seconds: float) -> None:
-        self._scraper = Scraper(source, metric_names, interval_seconds=interval_seconds)
-        self._scraper.start()
-
-    def read(self, now: float, max_bytes: int) -> list[MetricLog]:
-        return self._scraper.take()
-
-    def finish(self, now: float) -> list[MetricLog]:
-        self._scraper.stop()
-        return self._scraper.take()
-
-    def problems(self) -> tuple[str, ...]:
-        return self._scraper.tracker.problems.lines()
-
-    def hint(self) -> str:
-        scraper = self._scraper
-        if not scraper.answer_count:
-            return f"{scraper.url} never answered: {scraper.last_failure or 'it was not asked yet'}"
-        names = ", ".join(scraper.tracker.other_names) or "none"
-        return f"{scraper.url} answered {scraper.answer_count} times; other metrics there: {names}"
-
-    def close(self) -> None:
-        self._scraper.stop()  # without waiting: the thread ends with the answer that is on its way

@@ -37,6 +37,8 @@ class TextParser:
         ValueError: a filter is no good; see `filters.check_filter`.
     """
 
+    line_ends = b"\n\r"
+
     def __init__(
         self, metric_names: Sequence[str], *, filters: Sequence[str] = (), line_cap: int | None = None
     ) -> None:

@@ -57,6 +57,11 @@ class RecordParser:
         self._skipping = 0
         self.broken = ""
 
+    @property
+    def pending_bytes(self) -> int:
+        """How many bytes of the unfinished record are held."""
+        return len(self._pending)
+
     def feed(self, chunk: bytes) -> list[Record]:
         """The records that `chunk` completes."""
         if self.broken:

@@ -1,0 +1,1 @@
+"""The metrics collector that runs beside a training program in its Pod."""

@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 
 from pykatib.api.errors import InvalidInput
-from pykatib.cli.refusals import told_errors
-from pykatib.cli.settings import image_folders
+from pykatib.cli.refusals import told_errors, warn
+from pykatib.cli.settings import image_folders, service_addresses
 from pykatib.cli.sources import read_sources
+from pykatib.embedded.algorithm_services import algorithm_of, parse_service_options
 from pykatib.embedded.folders import HomeFolders
 from pykatib.embedded.overrides import Override, parse_overrides
 from pykatib.embedded.submission import Judge, Refusal, Submission
@@ -20,6 +21,7 @@ def judged(
     *,
     folders: HomeFolders,
     images: tuple[str, ...] = (),
+    services: tuple[str, ...] = (),
     settings: tuple[str, ...] = (),
     namespace: str = "",
     may_exist: bool = False,
@@ -28,6 +30,13 @@ def judged(
     refusals: list[Refusal] = []
     overrides: list[Override] = []
     mappings: dict[str, Path] = {}
+    named: dict[str, str] = {}
+    addresses: dict[str, str] = {}
+    try:
+        named = parse_service_options(services)
+        addresses = service_addresses(named)
+    except InvalidInput as error:
+        refusals.append(Refusal(error.source, error.errors))
     try:
         overrides = parse_overrides(settings)
     except InvalidInput as error:
@@ -43,9 +52,16 @@ def judged(
     submission = Submission()
     if sources:
         submission, found = Judge(folders).read(
-            sources, overrides=overrides, images=mappings, namespace=namespace, may_exist=may_exist
+            sources,
+            overrides=overrides,
+            images=mappings,
+            services=addresses,
+            namespace=namespace,
+            may_exist=may_exist,
         )
         refusals.extend(found)
+    for name in named.keys() - {algorithm_of(experiment) for experiment in submission.experiments}:
+        warn(f"--algorithm-service {name}: no Experiment here has the algorithmName {name!r}")
     for refusal in refusals:
         for line in told_errors(refusal.source, refusal.errors):
             click.echo(line, err=True)

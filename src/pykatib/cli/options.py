@@ -17,6 +17,17 @@ def home_option(command: F) -> F:
     )(command)
 
 
+def service_option(command: F) -> F:
+    """`--algorithm-service NAME=HOST:PORT`."""
+    return click.option(
+        "--algorithm-service",
+        "services",
+        multiple=True,
+        metavar="NAME=HOST:PORT",
+        help="Ask the Katib suggestion service that listens there for the algorithm NAME. May be given several times.",
+    )(command)
+
+
 def namespace_option(command: F) -> F:
     """`-n NAMESPACE` of commands that find what is there."""
     return click.option(

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from pykatib.api.errors import HomeLocked, NotSupported
+from pykatib.api.errors import FieldError, HomeLocked, InvalidInput, NotSupported
 from pykatib.api.experiment import Experiment
 from pykatib.api.meta import Reference
 from pykatib.cli.following import foreground
+from pykatib.embedded.algorithm_services import algorithm_of, parse_service_options
 from pykatib.embedded.folders import HomeFolders
 from pykatib.embedded.mail import Verb, Wishes, check_answer, send, wait_for
 from pykatib.store.lock import Holder, holder_of
@@ -62,3 +63,18 @@ def refuse_callable(experiment: Experiment) -> None:
             f"Experiment {experiment.metadata.name} searches for the parameters of a Python function; run the program "
             "that called pykatib.tune() again, with the same name and home"
         )
+
+
+def moved_service(experiment: Experiment, options: Sequence[str]) -> str:
+    """The address that `--algorithm-service` gives the algorithm of an Experiment; empty where it gives none.
+
+    Raises:
+        InvalidInput: an option cannot be read, or is for another algorithm.
+    """
+    addresses = parse_service_options(options)
+    name = algorithm_of(experiment)
+    others = [other for other in addresses if other != name]
+    if others:
+        text = f"{others[0]!r} is not the algorithm of {experiment.metadata.name}, which is {name!r}"
+        raise InvalidInput([FieldError("--algorithm-service", text)])
+    return addresses.get(name, "")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pykatib.cli.options import experiment_names, home_option, namespace_option, output_option
+from pykatib.cli.options import experiment_names, home_option, namespace_option, output_option, service_option
 
 if TYPE_CHECKING:
     from pykatib.cli.following import Foreground
@@ -16,6 +16,7 @@ RESULT_FORMATS = ("table", "json", "yaml")
 @click.command()
 @click.argument("name", shell_complete=experiment_names)
 @click.option("--max-trials", type=int, metavar="N", help="Go on to N Trials in all (spec.maxTrialCount).")
+@service_option
 @namespace_option
 @home_option
 @output_option(*RESULT_FORMATS, text="Print the Experiment so at the end, on standard output; progress goes elsewhere.")
@@ -25,6 +26,7 @@ def command(
     ctx: click.Context,
     name: str,
     max_trials: int | None,
+    services: tuple[str, ...],
     namespace: str,
     home: str | None,
     output: str | None,
@@ -38,11 +40,12 @@ def command(
     It runs in the foreground, as with `katib run`. Where another katib owns the home folder, that one runs it, and this
     command returns.
     """
+    from pykatib.api.errors import Conflict
     from pykatib.api.experiment import Experiment
     from pykatib.cli.following import foreground
     from pykatib.cli.lookup import find_one, open_reader
     from pykatib.cli.refusals import warn
-    from pykatib.cli.requests import ask_owner, owner_of, refuse_callable
+    from pykatib.cli.requests import ask_owner, moved_service, owner_of, refuse_callable
     from pykatib.cli.settings import home_folders
     from pykatib.embedded.mail import Wishes
 
@@ -50,7 +53,10 @@ def command(
     with open_reader(home) as reader:
         found = find_one(reader, Experiment, name, namespace)
     refuse_callable(found)
+    address = moved_service(found, services)
     owner = owner_of(folders)
+    if owner is not None and address:
+        raise Conflict(f"process {owner.pid} owns the home folder {folders.root}; stop it to name another service")
     if owner is not None and ask_owner(folders, "resume", [found.reference], wishes=Wishes(max_trial_count=max_trials)):
         click.echo(f"Experiment {name} goes on in process {owner.pid}, which owns the home folder {folders.root}.")
         return
@@ -58,6 +64,8 @@ def command(
         for other in work.start(but=[found.reference]):
             warn(f"Experiment {other.metadata.name} was interrupted before as well; it is stopped now")
         meta = found.metadata
+        if address:
+            work.door.ask_service(meta.namespace, meta.name, address)
         work.follow(work.door.resume(meta.namespace, meta.name, max_trial_count=max_trials), resumed=True)
         ctx.exit(follow_to_end(work, output=output, quiet=quiet))
 

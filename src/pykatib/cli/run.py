@@ -2,7 +2,7 @@
 
 import click
 
-from pykatib.cli.options import home_option, output_option
+from pykatib.cli.options import home_option, output_option, service_option
 from pykatib.cli.resume import RESULT_FORMATS
 
 
@@ -15,6 +15,7 @@ from pykatib.cli.resume import RESULT_FORMATS
     metavar="IMAGE=FOLDER",
     help="Take an image's files from this folder: nothing is pulled. May be given several times.",
 )
+@service_option
 @click.option("--parallel", type=int, metavar="N", help="Run N Trials at a time (spec.parallelTrialCount).")
 @click.option("--max-trials", type=int, metavar="N", help="End after N Trials (spec.maxTrialCount).")
 @click.option(
@@ -39,6 +40,7 @@ def command(
     ctx: click.Context,
     files: tuple[str, ...],
     images: tuple[str, ...],
+    services: tuple[str, ...],
     parallel: int | None,
     max_trials: int | None,
     settings: tuple[str, ...],
@@ -69,6 +71,7 @@ def command(
         files,
         folders=folders,
         images=images,
+        services=services,
         settings=(
             *((f"spec.parallelTrialCount={parallel}",) if parallel is not None else ()),
             *((f"spec.maxTrialCount={max_trials}",) if max_trials is not None else ()),

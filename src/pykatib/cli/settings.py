@@ -3,6 +3,8 @@
 home = "~/experiments"            # as --home
 [images]                          # as --image, for every run
 "docker.io/me/train" = "~/train"
+[algorithm_services]             # as --algorithm-service, for every run
+mine = "localhost:6789"
 """
 
 import os
@@ -12,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from pykatib.api.errors import FieldError, InvalidInput
+from pykatib.embedded.algorithm_services import address_problem
 from pykatib.embedded.folders import HomeFolders, default_home
 
 
@@ -20,6 +23,7 @@ class UserSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     home: str = ""
     images: dict[str, str] = {}
+    algorithm_services: dict[str, str] = {}
 
 
 def settings_file() -> Path:
@@ -61,3 +65,20 @@ def image_folders(options: dict[str, Path]) -> dict[str, Path]:
     base = settings_file().parent
     written = {image: base / Path(folder).expanduser() for image, folder in user_settings().images.items()}
     return {**written, **{image: Path(os.path.abspath(folder)) for image, folder in options.items()}}
+
+
+def service_addresses(options: dict[str, str]) -> dict[str, str]:
+    """The addresses of suggestion services by algorithm: the settings file's, then those of the command line.
+
+    Raises:
+        InvalidInput: an address of the file is none.
+    """
+    written = user_settings().algorithm_services
+    errors = [
+        FieldError(f"algorithm_services.{name}", problem)
+        for name, address in written.items()
+        if (problem := address_problem(address))
+    ]
+    if errors:
+        raise InvalidInput(errors, source=str(settings_file()))
+    return {**written, **options}

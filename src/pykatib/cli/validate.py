@@ -2,12 +2,13 @@
 
 import click
 
-from pykatib.cli.options import home_option
+from pykatib.cli.options import home_option, service_option
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True), metavar="FILE...")
 @click.option("--image", "images", multiple=True, metavar="IMAGE=FOLDER", help="As of `katib run`.")
+@service_option
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="As of `katib run`.")
 @click.option("-n", "--namespace", default="", help="For documents that name no namespace. [default: default]")
 @home_option
@@ -16,6 +17,7 @@ def command(
     ctx: click.Context,
     files: tuple[str, ...],
     images: tuple[str, ...],
+    services: tuple[str, ...],
     settings: tuple[str, ...],
     namespace: str,
     home: str | None,
@@ -30,7 +32,13 @@ def command(
     from pykatib.cli.settings import home_folders
 
     submission = judged(
-        files, folders=home_folders(home), images=images, settings=settings, namespace=namespace, may_exist=True
+        files,
+        folders=home_folders(home),
+        images=images,
+        services=services,
+        settings=settings,
+        namespace=namespace,
+        may_exist=True,
     )
     if submission is None:
         ctx.exit(2)

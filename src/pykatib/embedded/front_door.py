@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from pykatib.algorithms import registry
 from pykatib.api import names
 from pykatib.api.conditions import is_true
 from pykatib.api.errors import AlreadyExists, Conflict, FieldError, InvalidInput, NotFound
@@ -15,6 +14,7 @@ from pykatib.api.experiment import Experiment, ExperimentSpec
 from pykatib.api.lifecycle import is_completed
 from pykatib.api.meta import Reference
 from pykatib.api.objects import ConfigMap, Secret
+from pykatib.embedded.algorithm_services import catalog_of, service_of, with_service
 from pykatib.store.contract import Store
 from pykatib.workers.judging import judge
 from pykatib.workers.runner import Runner
@@ -34,7 +34,9 @@ class FrontDoor:
 
         ConfigMaps and Secrets that it refers to are looked for in the store: `keep` them first.
         """
-        experiment, errors = judge(experiment, old=old, catalog=registry, templates=self.config_map)
+        experiment, errors = judge(
+            experiment, old=old, catalog=catalog_of(experiment, is_new=old is None), templates=self.config_map
+        )
         if not errors and old is None:
             errors = tuple(error for runner in self._runners() for error in runner.check(experiment))
         return experiment, errors
@@ -156,6 +158,13 @@ class FrontDoor:
             max_failed_trial_count=max_failed_trial_count,
             active_deadline_seconds=active_deadline_seconds,
         )
+
+    def ask_service(self, namespace: str, name: str, address: str) -> Experiment:
+        """Has an Experiment go on with the service at that address. Raises NotFound."""
+        old = self.experiment(namespace, name)
+        if service_of(old) == address:
+            return old
+        return self._store.update(with_service(old, address))
 
     def delete(self, namespace: str, name: str) -> None:
         """Deletes an Experiment with all its Trials. Raises NotFound."""

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from pykatib.algorithms import registry
+from pykatib.embedded.algorithm_services import LocalAlgorithms
 from pykatib.embedded.front_door import FrontDoor
 from pykatib.embedded.loop import Loop, Periodic, SelectorWaiter
-from pykatib.runtime.algorithm_host import AlgorithmHost
 from pykatib.runtime.clock import Clock, SystemClock
 from pykatib.runtime.control_plane import ControlPlane
+from pykatib.runtime.early_stops import EarlyStops, HeardObservations
 from pykatib.store.contract import ObservationStore, Store
 from pykatib.workers.runner import Runner
 
@@ -18,13 +18,17 @@ class EmbeddedControlPlane:
 
     def __init__(self, store: Store, observations: ObservationStore, clock: Clock | None = None) -> None:
         self.store = store
-        self.observations = observations
         self.clock = clock or SystemClock()
+        self._stops = EarlyStops(store, observations, self.clock)
+        self.observations: ObservationStore = HeardObservations(observations, self._stops)
+        """Where runners report to: what comes by is heard for early stopping."""
         self.waiter = SelectorWaiter()
-        self.control_plane = ControlPlane(store, observations, self.clock, AlgorithmHost(registry.create))
+        algorithms = LocalAlgorithms(self.waiter.wake)
+        self.control_plane = ControlPlane(store, self.observations, self.clock, algorithms.gateway)
+        algorithms.on_answer(self.control_plane.look_at)
         self._runners: list[Runner] = []
-        self._periodics: list[Periodic] = []
-        self._closers: list[Callable[[], None]] = []
+        self._periodics: list[Periodic] = [algorithms]
+        self._closers: list[Callable[[], None]] = [algorithms.close]
         self.front_door = FrontDoor(store, lambda: self._runners)
 
     def add_runner(self, runner: Runner) -> None:
@@ -42,6 +46,7 @@ class EmbeddedControlPlane:
     def start(self) -> None:
         """Takes up what is in the store."""
         self.control_plane.start()
+        self._stops.start()
         for runner in self._runners:
             runner.start()
 
@@ -58,5 +63,6 @@ class EmbeddedControlPlane:
             for closer in reversed(self._closers):
                 ending.callback(closer)
             ending.callback(self.control_plane.stop)
+            ending.callback(self._stops.stop)
             for runner in reversed(self._runners):
                 ending.callback(runner.close, now=now)

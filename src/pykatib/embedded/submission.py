@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from pykatib.algorithms import registry
 from pykatib.api import names
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment, ExperimentStatus
 from pykatib.api.manifest import Document, examine_object, load_documents
 from pykatib.api.meta import ObjectMeta, Reference
 from pykatib.api.objects import ConfigMap, Secret
+from pykatib.embedded.algorithm_services import catalog_of, with_services
 from pykatib.embedded.folders import HomeFolders
 from pykatib.embedded.front_door import FrontDoor
 from pykatib.embedded.overrides import Override, apply_override
@@ -110,6 +110,7 @@ class Judge:
         *,
         overrides: Sequence[Override] = (),
         images: Mapping[str, Path] | None = None,
+        services: Mapping[str, str] | None = None,
         namespace: str = "",
         may_exist: bool = False,
     ) -> tuple[Submission, tuple[Refusal, ...]]:
@@ -119,6 +120,7 @@ class Judge:
             sources: the files.
             overrides: changes to every Experiment.
             images: folders that stand for images.
+            services: addresses of suggestion services by algorithm.
             namespace: for documents that name none.
             may_exist: say nothing of Experiments that are in the home already.
         """
@@ -143,6 +145,7 @@ class Judge:
                 if isinstance(value, Experiment):
                     metadata = msgspec.structs.replace(metadata, annotations={**metadata.annotations, **annotations})
                     value = msgspec.structs.replace(value, metadata=metadata, status=ExperimentStatus())
+                    value = with_services(value, services or {})
                     candidates.append(_Candidate(value, label, errors, unsound))
                 else:
                     item = msgspec.structs.replace(value, metadata=metadata)
@@ -167,7 +170,10 @@ class Judge:
             seen.add(experiment.reference)
             if candidate.mistakes:
                 experiment, found = judge(
-                    experiment, catalog=registry, templates=self._door.config_map, unsound=candidate.unsound
+                    experiment,
+                    catalog=catalog_of(experiment, is_new=True),
+                    templates=self._door.config_map,
+                    unsound=candidate.unsound,
                 )
                 errors += found
             else:

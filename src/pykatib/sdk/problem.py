@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from pykatib.api import names
+from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment, ExperimentSpec, RetryPolicy, TrialParameterSpec, TrialTemplate
 from pykatib.api.meta import ObjectMeta
 from pykatib.api.shared import (
@@ -17,6 +18,7 @@ from pykatib.api.shared import (
     ObjectiveSpec,
     Setting,
 )
+from pykatib.embedded.algorithm_services import address_problem, with_service
 from pykatib.sdk.search import Dimension
 
 Objective: TypeAlias = Callable[[dict[str, Any]], Any]
@@ -84,6 +86,7 @@ def experiment_of(
     namespace: str,
     algorithm_name: str,
     algorithm_settings: Settings | None,
+    algorithm_service: str | None = None,
     early_stopping: EarlyStoppingSpec | None = None,
     objective_metric_name: str,
     additional_metric_names: Sequence[str],
@@ -98,13 +101,19 @@ def experiment_of(
     retries: RetryPolicy | None = None,
     resume_policy: Literal["Never", "LongRunning", "FromVolume"] = "LongRunning",
 ) -> Experiment:
-    """The Experiment that a tuning runs. Its Trials may be resumed with a larger budget unless the policy says no."""
+    """The Experiment that a tuning runs. Its Trials may be resumed with a larger budget unless the policy says no.
+
+    Raises:
+        InvalidInput: `algorithm_service` is no address.
+    """
     body = {
         "apiVersion": names.CALLABLE_API_VERSION,
         "kind": names.CALLABLE_JOB,
         "spec": {"parameters": {name: f"${{trialParameters.{name}}}" for name in problem.dimensions}},
     }
-    return Experiment(
+    if algorithm_service is not None and (wrong := address_problem(algorithm_service)):
+        raise InvalidInput([FieldError("algorithm_service", wrong)])
+    experiment = Experiment(
         metadata=ObjectMeta(name=name, namespace=namespace),
         spec=ExperimentSpec(
             parameters=tuple(dimension.spec(name) for name, dimension in problem.dimensions.items()),
@@ -134,6 +143,7 @@ def experiment_of(
             active_deadline_seconds=active_deadline_seconds,
         ),
     )
+    return experiment if algorithm_service is None else with_service(experiment, algorithm_service)
 
 
 def _settings(given: Settings | None) -> tuple[Setting, ...]:

@@ -13,8 +13,12 @@ from pykatib.api.experiment import Experiment
 from pykatib.api.lifecycle import is_completed
 from pykatib.api.meta import Reference
 from pykatib.api.shared import MetricLog
+from pykatib.api.suggestion import Suggestion
 from pykatib.api.trial import Trial
+from pykatib.control.suggestion_plan import missing_count
+from pykatib.control.trial_plan import is_being_stopped
 from pykatib.control.view import is_finished
+from pykatib.embedded.algorithm_services import service_of
 from pykatib.embedded.plane import EmbeddedControlPlane
 from pykatib.sdk.problem import SearchProblem
 from pykatib.sdk.result import TrialResult, TuneResult, trial_result
@@ -82,6 +86,8 @@ class TuningSession:
                 f"there is an Experiment {meta.namespace}/{meta.name} in this home with another search; "
                 "give this one another name, or delete that one"
             )
+        if service_of(new):
+            door.ask_service(meta.namespace, meta.name, service_of(new))
         spec = new.spec
         limit = spec.max_trial_count if spec.max_trial_count != old.spec.max_trial_count else None
         if not is_completed(old) or limit is not None:
@@ -148,6 +154,8 @@ class TuningSession:
             nonlocal idle
             if next_open() is not None or self.is_over():
                 return True
+            if self._awaits_proposals():  # they may come late, from a service
+                return False
             # At rest with nothing to show: a second look, after the runner had its turn, settles it.
             was_idle, idle = idle, not self._plane.control_plane.has_work()
             self._plane.waiter.wake()  # nobody else would: there is nothing to wait for
@@ -163,6 +171,11 @@ class TuningSession:
         raise RuntimeError(
             f"{len(self._asked)} Trials are open, as many as parallel_trial_count allows; tell the result of one first"
         )
+
+    def _awaits_proposals(self) -> bool:
+        reference = self._reference
+        found = self._plane.store.find(Reference(names.SUGGESTION, reference.namespace, reference.name))
+        return isinstance(found, Suggestion) and missing_count(found, self.experiment) > 0
 
     def tell(
         self, trial: AskedTrial | str, result: float | Mapping[str, float] | None = None, *, error: str | None = None
@@ -186,19 +199,29 @@ class TuningSession:
         self._plane.store.flush()  # what was told is not asked for again, whatever happens to this process
         return self._result_of(self._trial(name))
 
-    def report(self, trial: AskedTrial | str, metrics: Mapping[str, float]) -> None:
+    def report(self, trial: AskedTrial | str, metrics: Mapping[str, float]) -> bool:
         """Metrics of a Trial that is still being evaluated.
+
+        Returns:
+            Whether to go on with it. False says that it was stopped early: nothing more is to be told of it.
 
         Raises:
             NotFound: no open Trial has that name.
         """
+        executor = self._manual()
         name = trial if isinstance(trial, str) else trial.name
-        if name not in self._manual().open:
+        if name not in executor.open:
             raise NotFound(f"there is no open Trial {name!r}; it may have been told already")
         now = self._plane.clock.now()
         texts = metric_texts(metrics, objective_metric_name="")
         logs = [MetricLog(now, metric, text) for metric, text in texts.items()]
         self._plane.observations.report(self._reference.namespace, name, logs)
+        if not is_being_stopped(self._trial(name)):
+            return True
+        self._asked.discard(name)
+        self._plane.control_plane.run_to_rest()
+        self._plane.store.flush()
+        return False
 
     def _manual(self) -> ManualExecutor:
         if not isinstance(self._executor, ManualExecutor):

@@ -40,6 +40,7 @@ def tune(
     env_per_trial: Mapping[str, str] | None = None,
     algorithm_name: str = "random",
     algorithm_settings: Settings | None = None,
+    algorithm_service: str | None = None,
     early_stopping: EarlyStoppingSpec | None = None,
     objective_metric_name: str = "objective",
     additional_metric_names: Sequence[str] = (),
@@ -71,7 +72,11 @@ def tune(
         env_per_trial: environment variables of the worker processes.
         algorithm_name: the search algorithm; `katib algorithms` lists them.
         algorithm_settings: its settings by name.
-        early_stopping: an early stopping algorithm and its settings.
+        algorithm_service: `"HOST:PORT"` of a Katib suggestion service, which is asked for `algorithm_name` instead of
+            pykatib's own algorithms. While it does not answer, the search waits.
+        early_stopping: an early stopping method and its settings; `katib algorithms` lists them. It judges what the
+            objective tells by `report_metrics`. A worker process is ended when its Trial is stopped; in threads and
+            inline, `report_metrics` raises `TrialStopped`, to be let pass.
         objective_metric_name: what the returned number is called, or which of the returned metrics counts.
         additional_metric_names: metrics that are kept beside it.
         objective_type: `maximize` or `minimize`.
@@ -130,6 +135,7 @@ def tune(
         namespace=namespace,
         algorithm_name=algorithm_name,
         algorithm_settings=algorithm_settings,
+        algorithm_service=algorithm_service,
         early_stopping=early_stopping,
         objective_metric_name=objective_metric_name,
         additional_metric_names=additional_metric_names,
@@ -249,6 +255,8 @@ def session(
     namespace: str | None = None,
     algorithm_name: str = "random",
     algorithm_settings: Settings | None = None,
+    early_stopping: EarlyStoppingSpec | None = None,
+    algorithm_service: str | None = None,
     objective_metric_name: str = "objective",
     additional_metric_names: Sequence[str] = (),
     objective_type: str = "maximize",
@@ -271,6 +279,8 @@ def session(
         namespace=namespace,
         algorithm_name=algorithm_name,
         algorithm_settings=algorithm_settings,
+        early_stopping=early_stopping,
+        algorithm_service=algorithm_service,
         objective_metric_name=objective_metric_name,
         additional_metric_names=additional_metric_names,
         objective_type=objective_type,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pykatib.sdk.result import TrialResult, TuneResult
     from pykatib.sdk.session import AskedTrial, TuningSession
     from pykatib.sdk.tune import session, tune
+    from pykatib.workers.reporting import TrialStopped
 
 __version__ = "0.1.0"
 
@@ -44,6 +45,7 @@ __all__ = [
     "Setting",
     "StorageFailed",
     "TrialResult",
+    "TrialStopped",
     "TuneResult",
     "TuningSession",
     "Unavailable",
@@ -74,6 +76,7 @@ _NAMES_BY_MODULE = {
     "pykatib.sdk.result": ("TrialResult", "TuneResult"),
     "pykatib.sdk.session": ("AskedTrial", "TuningSession"),
     "pykatib.sdk.tune": ("session", "tune"),
+    "pykatib.workers.reporting": ("TrialStopped",),
 }
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 

@@ -10,7 +10,7 @@ from pykatib.api import names
 from pykatib.api.conditions import set_condition
 from pykatib.api.experiment import RetryPolicy
 from pykatib.api.objects import WorkerJob
-from pykatib.api.shared import Metric, Observation
+from pykatib.api.shared import EarlyStoppingRule, Metric, Observation
 from pykatib.api.trial import Trial
 from pykatib.control.plan import NOTHING, Create, Delete, Plan, Update, UpdateStatus
 from pykatib.control.trial_plan import (
@@ -280,8 +280,8 @@ def test_a_retained_job_that_is_late_does_not_run_on() -> None:
     assert told(plan_trial(after(given, late), job_view(of=of), NOW + 12))[0] == "delete Job e-0"
 
 
-def test_a_retained_job_of_an_early_stopped_trial_has_some_time_to_end_by_itself() -> None:
-    ended = trial(state=names.EARLY_STOPPED, retain=True)
+def test_a_retained_job_that_a_sidecar_stops_has_some_time_to_end_by_itself() -> None:
+    ended = with_rules(trial(state=names.EARLY_STOPPED, retain=True))
     waiting = plan_trial(ended, job_view(), NOW + 20)
     assert (waiting.actions, waiting.look_again_seconds) == ((), 40.0)
     assert plan_trial(ended, job_view(SUCCEEDED), NOW + 90) is NOTHING
@@ -308,7 +308,13 @@ def announced(**fields: Any) -> Trial:
     return msgspec.structs.replace(given, status=msgspec.structs.replace(given.status, conditions=conditions))
 
 
-@pytest.mark.parametrize("verdict", [Verdict("running"), SUCCEEDED, FAILED], ids=lambda verdict: verdict.state)
+def with_rules(given: Trial) -> Trial:
+    """A Trial whose sidecar ends its job by itself."""
+    rules = (EarlyStoppingRule("loss", "1", names.GREATER, 2),)
+    return msgspec.structs.replace(given, spec=msgspec.structs.replace(given.spec, early_stopping_rules=rules))
+
+
+@pytest.mark.parametrize("verdict", [Verdict("running"), FAILED], ids=lambda verdict: verdict.state)
 def test_an_early_stopped_trial_keeps_its_observation_and_only_then_loses_its_job(verdict: Verdict) -> None:
     plan = plan_trial(announced(), job_view(verdict), NOW + 5, reported=observation("2"))
     assert told(plan)[:2] == ["status Trial EarlyStopped=True TrialEarlyStopped", "delete Job e-0"]
@@ -323,8 +329,42 @@ def test_an_early_stopped_trial_keeps_its_observation_and_only_then_loses_its_jo
     assert status.conditions[-1].message == "Trial is early stopped"
 
 
-def test_an_early_stopped_trial_with_retain_keeps_its_job() -> None:
+def test_what_ended_by_itself_before_it_could_be_stopped_has_succeeded() -> None:
+    given = announced()
+    plan = plan_trial(given, job_view(SUCCEEDED, seen=observation("1")), NOW, reported=observation("1"))
+    status = status_in(plan)
+    assert [(c.type, c.status) for c in status.conditions] == [
+        ("Created", "True"),
+        ("Running", "False"),
+        ("Succeeded", "True"),
+    ]
+    assert status.observation == observation("1")
+    assert plan_trial(after(given, plan), None, NOW) is NOTHING
+
+
+def test_a_job_that_its_sidecar_has_ended_only_looks_as_if_it_had_succeeded() -> None:
+    plan = plan_trial(with_rules(announced()), job_view(SUCCEEDED), NOW + 5, reported=observation("2"))
+    assert told(plan)[:2] == ["status Trial EarlyStopped=True TrialEarlyStopped", "delete Job e-0"]
+    assert status_in(plan).observation == observation("2")
+
+
+def test_retain_does_not_let_the_job_of_an_early_stopped_trial_run_on() -> None:
     given = announced(retain=True)
+    plan = plan_trial(given, job_view(), NOW, reported=observation("2"))
+    assert told(plan)[:2] == ["status Trial EarlyStopped=True TrialEarlyStopped", "delete Job e-0"]
+    # Dying before the deletion: the next look finds it running.
+    assert told(plan_trial(after(given, plan), job_view(), NOW))[0] == "delete Job e-0"
+
+
+def test_retain_keeps_the_job_of_an_early_stopped_trial_that_has_ended() -> None:
+    given = announced(retain=True)
+    plan = plan_trial(given, job_view(FAILED), NOW, reported=observation("2"))
+    assert told(plan) == ["status Trial EarlyStopped=True TrialEarlyStopped"]
+    assert plan_trial(after(given, plan), job_view(FAILED), NOW) is NOTHING
+
+
+def test_retain_keeps_the_job_that_a_sidecar_is_about_to_end() -> None:
+    given = with_rules(announced(retain=True))
     plan = plan_trial(given, job_view(), NOW, reported=observation("2"))
     assert told(plan) == ["status Trial EarlyStopped=True TrialEarlyStopped"]
     assert plan.look_again_seconds == 60.0

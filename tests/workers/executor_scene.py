@@ -22,8 +22,9 @@ class Scene:
         self.outcomes: dict[str, Outcome] = {}
         self.losses: dict[str, tuple[str, str]] = {}
 
-    def metrics(self, job_name: str, metrics: Mapping[str, str], *, timestamp: float | None) -> None:
+    def metrics(self, job_name: str, metrics: Mapping[str, str], *, timestamp: float | None) -> bool:
         self.reported.append((job_name, dict(metrics), timestamp))
+        return True
 
     def outcome(self, job_name: str, outcome: Outcome) -> None:
         assert job_name not in self.outcomes, "a job ends once"

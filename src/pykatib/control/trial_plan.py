@@ -86,9 +86,12 @@ def plan_trial(trial: Trial, view: JobView | None, now: float, *, reported: Obse
         return NOTHING if is_finished(trial) else _plan_foreign(trial, view)
     if is_finished(trial):
         return NOTHING if view is None else _plan_ended(trial, view, now)
+    has_succeeded = view is not None and view.verdict.state == "succeeded"
     if is_true(trial.status.conditions, names.EARLY_STOPPED):
-        return _plan_early_stopped(trial, view, reported, now)
-    if view is not None and view.verdict.state == "succeeded":  # what has been done is not thrown away
+        if not has_succeeded or _is_ended_by_a_sidecar(trial):
+            return _plan_early_stopped(trial, view, reported, now)
+        trial = _without_announcement(trial)
+    if view is not None and has_succeeded:  # what has been done is not thrown away
         return _plan_succeeded(trial, view, now)
     if view is not None and attempt_of(view.job) < _attempts(trial.status):
         return _again(view)
@@ -114,12 +117,13 @@ def attempt_of(job: WorkerJob) -> int:
 def _plan_ended(trial: Trial, view: JobView, now: float) -> Plan:
     """Deletes the job of an ended Trial. What `retain` keeps is a job that has ended, not one that runs on.
 
-    The job of an early-stopped Trial is about to end by itself; it is given some time to do so.
+    A job that its sidecar ends, because of the rules that its Trial carries, is given some time to do so.
     """
     if trial.spec.retain_run:
         if view.verdict.state != "running":
             return NOTHING
-        if trial_state(trial) == names.EARLY_STOPPED and trial.status.completion_time is not None:
+        was_stopped = trial_state(trial) == names.EARLY_STOPPED and _is_ended_by_a_sidecar(trial)
+        if was_stopped and trial.status.completion_time is not None:
             left = seconds_of(trial.status.completion_time) + EARLY_STOP_SECONDS - now
             if left > 0:
                 return Plan((), left)
@@ -335,9 +339,33 @@ def _plan_early_stopped(trial: Trial, view: JobView | None, reported: Observatio
         completion_time=rfc3339(now),
         observation=reported,
     )
-    if view is None or trial.spec.retain_run:
+    if view is None:
+        return Plan((status,))
+    if trial.spec.retain_run and (view.verdict.state != "running" or _is_ended_by_a_sidecar(trial)):
         return Plan((status,), EARLY_STOP_SECONDS)
     return Plan((status, *_delete_job(trial, view)))
+
+
+def _is_ended_by_a_sidecar(trial: Trial) -> bool:
+    """Whether the sidecar knows the rules and ends the job itself, which then looks as if it had succeeded."""
+    return bool(trial.spec.early_stopping_rules)
+
+
+def _without_announcement(trial: Trial) -> Trial:
+    conditions = without_condition(trial.status.conditions, names.EARLY_STOPPED)
+    return msgspec.structs.replace(trial, status=msgspec.structs.replace(trial.status, conditions=conditions))
+
+
+def announced(trial: Trial, reason: str, now: float) -> Trial:
+    """The Trial with the word that it is to be stopped early, which whoever stops Trials writes."""
+    conditions = set_condition(
+        trial.status.conditions,
+        names.EARLY_STOPPED,
+        reason=names.TRIAL_EARLY_STOPPED,
+        message=f"Trial is early stopped: {reason}" if reason else "Trial is early stopped",
+        now=now,
+    )
+    return msgspec.structs.replace(trial, status=msgspec.structs.replace(trial.status, conditions=conditions))
 
 
 def _plan_suspended(trial: Trial, view: JobView | None, now: float) -> Plan:

@@ -45,7 +45,7 @@ def open_home(root: Path) -> Home:
     plane.add_runner(
         JobRunner(
             store,
-            store.observations,
+            plane.observations,
             clock,
             places=Places(machine, store.find),
             slots=Slots(machine),

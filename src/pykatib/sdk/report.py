@@ -51,6 +51,8 @@ def report_metrics(
         timestamp: Seconds since the epoch; now, where it is left out.
 
     Raises:
+        TrialStopped: the Trial has been stopped early, and its function, which `tune` called, need not go on. Let it
+            pass. (A program of its own is ended by SIGTERM instead.)
         ValueError: a value is no number (the message names its metric), the name `timestamp` is used for a metric, or
             this program does not run for a Trial.
         NotSupported: nobody has said where metrics go.

@@ -22,11 +22,13 @@ from pykatib.api.objects import WorkerJob
 from pykatib.api.shared import MetricLog
 from pykatib.api.trial import Trial
 from pykatib.api.wire import decode
+from pykatib.control.trial_plan import announced, is_being_stopped
+from pykatib.control.view import is_finished
 from pykatib.runtime.clock import Clock
 from pykatib.store.contract import Change, ObservationStore, Store, Subscription
 from pykatib.workers import jobstatus
 from pykatib.workers.objective import Done, Objective, Outcome, Raised, run_objective
-from pykatib.workers.reporting import reporting_to
+from pykatib.workers.reporting import TrialStopped, reporting_to
 
 OBJECTIVE_FAILED = "ObjectiveFailed"
 """Reason of a CallableJob whose function raised."""
@@ -41,8 +43,8 @@ class CallableSpec(msgspec.Struct, frozen=True):
 class Sink(Protocol):
     """Takes what comes of a job, in order: any number of metrics, then one outcome."""
 
-    def metrics(self, job_name: str, metrics: Mapping[str, str], *, timestamp: float | None) -> None:
-        """The job has reported metrics."""
+    def metrics(self, job_name: str, metrics: Mapping[str, str], *, timestamp: float | None) -> bool:
+        """The job has reported metrics; whether it is to go on."""
         ...
 
     def outcome(self, job_name: str, outcome: Outcome) -> None:
@@ -164,16 +166,19 @@ class CallableRunner:
 
     # Sink
 
-    def metrics(self, job_name: str, metrics: Mapping[str, str], *, timestamp: float | None) -> None:
-        """Keeps reported metrics."""
+    def metrics(self, job_name: str, metrics: Mapping[str, str], *, timestamp: float | None) -> bool:
+        """Keeps reported metrics; whether the job is to go on: it may have been stopped because of them."""
         job = self._running.get(job_name)
-        if job is not None:
-            moment = self._clock.now() if timestamp is None else timestamp
-            logs = [MetricLog(moment, name, value) for name, value in metrics.items()]
-            self._observations.report(job.metadata.namespace, job_name, logs)
+        if job is None:
+            return False
+        moment = self._clock.now() if timestamp is None else timestamp
+        logs = [MetricLog(moment, name, value) for name, value in metrics.items()]
+        self._observations.report(job.metadata.namespace, job_name, logs)
+        trial = self._store.find(Reference(names.TRIAL, job.metadata.namespace, job_name))
+        return not (isinstance(trial, Trial) and is_being_stopped(trial))
 
     def outcome(self, job_name: str, outcome: Outcome) -> None:
-        """Writes the end of a job."""
+        """Writes the end of a job. One that was stopped gets none: its Trial is about to delete it."""
         job = self._running.pop(job_name, None)
         if job is None:
             return
@@ -183,14 +188,22 @@ class CallableRunner:
                 logs = [MetricLog(now, name, value) for name, value in outcome.metrics.items()]
                 self._observations.report(job.metadata.namespace, job_name, logs)
             self._write_status(job, jobstatus.COMPLETE)
-        else:
+        elif isinstance(outcome, Raised):
             self._fail(job, OBJECTIVE_FAILED, outcome.traceback)
+        else:
+            self._stop(job, now)
 
     def lost(self, job_name: str, message: str, *, reason: str) -> None:
         """Writes the end of a job whose worker went away."""
         job = self._running.pop(job_name, None)
         if job is not None:
             self._fail(job, reason, message)
+
+    def _stop(self, job: WorkerJob, now: float) -> None:
+        """Sees to it that the Trial of a function that was stopped is: the function may have stopped by itself."""
+        trial = self._store.find(Reference(names.TRIAL, job.metadata.namespace, job.metadata.name))
+        if isinstance(trial, Trial) and not is_finished(trial) and not is_being_stopped(trial):
+            self._store.update_status(announced(trial, "its function raised TrialStopped", now))
 
     def _fail(self, job: WorkerJob, reason: str, message: str) -> None:
         self._half_told.add(job.metadata.name)
@@ -234,7 +247,8 @@ class InlineExecutor:
         name, parameters = self._pending[0]
 
         def report(metrics: Mapping[str, str], *, step: int | None, timestamp: float | None) -> None:
-            self._sink.metrics(name, metrics, timestamp=timestamp)
+            if not self._sink.metrics(name, metrics, timestamp=timestamp):
+                raise TrialStopped
 
         with reporting_to(report, from_all_threads=True):
             outcome = run_objective(self._objective, parameters, objective_metric_name=self._metric)
@@ -247,7 +261,10 @@ class InlineExecutor:
 
 
 class ThreadExecutor:
-    """Calls the function in threads of this process. A cancelled job runs on, unheard: a thread cannot be ended."""
+    """Calls the function in threads of this process.
+
+    A thread cannot be ended: a cancelled job runs on, unheard, until it next reports metrics.
+    """
 
     def __init__(
         self, sink: Sink, objective: Objective, *, objective_metric_name: str, count: int, wake: Callable[[], None]
@@ -293,6 +310,9 @@ class ThreadExecutor:
     def _report(
         self, name: str, number: int, metrics: Mapping[str, str], *, step: int | None, timestamp: float | None
     ) -> None:
+        if self._number_by_name.get(name) != number:
+            raise TrialStopped
+
         def tell() -> None:
             if self._number_by_name.get(name) == number:
                 self._sink.metrics(name, metrics, timestamp=timestamp)

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from pykatib.workers.reporting import TrialStopped
+
 Objective: TypeAlias = Callable[[dict[str, Any]], Any]
 Metrics: TypeAlias = dict[str, str]
 
@@ -28,7 +30,11 @@ class Raised(msgspec.Struct, frozen=True):
     traceback: str
 
 
-Outcome: TypeAlias = Done | Raised
+class Stopped(msgspec.Struct, frozen=True):
+    """The function was told by `report_metrics` to stop, and did."""
+
+
+Outcome: TypeAlias = Done | Raised | Stopped
 
 
 class NotAMetric(TypeError):  # noqa: N818 - states the fault
@@ -75,6 +81,8 @@ def run_objective(objective: Objective, parameters: dict[str, Any], *, objective
         return Done(metric_texts(objective(parameters), objective_metric_name=objective_metric_name))
     except KeyboardInterrupt:
         raise
+    except TrialStopped:
+        return Stopped()
     except BaseException as error:  # SystemExit too: a program that leaves has failed its Trial, not its runner
         text = "".join(traceback.format_exception(error))
         last = traceback.format_exception_only(error)[-1].strip()  # survives errors that cannot be printed

@@ -6,7 +6,7 @@ Started as `python -m pykatib.workers.pool_worker FD`; FD is a socket to the poo
                     ("run", job name, parameters)
     worker → pool   ("ready",)
                     ("metrics", job name, metrics, timestamp)
-                    ("outcome", job name, Done | Raised)
+                    ("outcome", job name, Done | Raised | Stopped)
 
 When the pool goes away, however it does, the worker ends at once with everything that it started: it leads a process
 group of its own, and a thread watches the pool's end of a pipe.

@@ -6,8 +6,15 @@ from contextvars import ContextVar
 from typing import Protocol
 
 
+class TrialStopped(BaseException):
+    """Raised in an objective function by `report_metrics`: its Trial has been stopped, and need not go on.
+
+    Let it pass: clean up with `finally` or `with`. It is no Exception, so that `except Exception` lets it pass too.
+    """
+
+
 class Reporter(Protocol):
-    """Takes the metrics that a running Trial reports."""
+    """Takes the metrics that a running Trial reports. Raises TrialStopped where the Trial need not go on."""
 
     def __call__(self, metrics: Mapping[str, str], *, step: int | None, timestamp: float | None) -> None:
         """Values are texts of numbers; `timestamp` in seconds since the epoch, now where it is None."""

@@ -122,6 +122,7 @@ class _Planner:
         self._extra_mounts = extra_mounts
         self._surroundings = Surroundings(place.inherited, self._folder)
         self._findings = Findings()
+        self._said: set[str] = set()
 
     def plan(self) -> GangPlan | Refused:
         team, kind, findings = self._team, self._kind, self._findings
@@ -207,6 +208,10 @@ class _Planner:
     def _home(self, replica: Replica) -> Path:
         return self._folder / "replicas" / replica.name
 
+    def _offered(self, replica: Replica, path: str) -> Path:
+        """Where a file is that the kind puts into a replica's container at a path."""
+        return self._home(replica) / "offered" / Path(path).name
+
     def _pod(self, replica: Replica) -> PodPlan | None:
         """The pod that a replica would be; what is wrong with it goes to the findings."""
         at = f"{replica.path}.template.spec"
@@ -222,6 +227,7 @@ class _Planner:
         pod = msgspec.structs.replace(template.spec, restart_policy=names.NEVER)
         job = Job(spec=JobSpec(template=msgspec.structs.replace(template, spec=pod)))
         offer = self._kind.offer(self._team, replica, self._surroundings)
+        local = {path: str(self._offered(replica, path)) for path in offer.files}
         name = self._primary_container(pod.containers)
         spec = msgspec.structs.replace(self._trial.spec, primary_container_name=name)
         planned = plan_job(
@@ -231,10 +237,10 @@ class _Planner:
             folder=self._home(replica),
             pod_name=f"{self._trial.metadata.name}-{replica.name}",
             pod_labels=labels_of(self._team, self._kind, replica),
-            variables=offer.variables,
+            variables={name: local.get(value, value) for name, value in offer.variables.items()},
             extra_mounts={
                 **self._extra_mounts,
-                **{str(Path(path).parent): self._home(replica) / "offered" for path in offer.files},
+                **{path: self._offered(replica, path) for path in offer.files},
             },
         )
         found = planned.errors if isinstance(planned, Refused) else planned.warnings
@@ -242,7 +248,8 @@ class _Planner:
             moved = FieldError(error.path.replace(POD, at, 1), error.message)
             if isinstance(planned, Refused):
                 self._findings.refuse(moved.path, moved.message)
-            elif self._kind.runs(replica):
+            elif self._kind.runs(replica) and moved.message not in self._said:
+                self._said.add(moved.message)  # replicas are much alike: the first is told for all
                 self._findings.warn(moved.path, moved.message)
         return None if isinstance(planned, Refused) else planned
 
@@ -287,7 +294,7 @@ class _Planner:
 
     def _offered_files(self) -> tuple[PlannedFile, ...]:
         return tuple(
-            PlannedFile(self._home(replica) / "offered" / Path(path).name, text.encode())
+            PlannedFile(self._offered(replica, path), text.encode())
             for replica in self._team.replicas
             if self._kind.runs(replica)
             for path, text in self._kind.offer(self._team, replica, self._surroundings).files.items()

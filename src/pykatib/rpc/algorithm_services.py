@@ -33,10 +33,6 @@ class Station(Protocol):
         """The service's address, once it can be asked there. Raises Unavailable, InvalidInput."""
         ...
 
-    def lost(self) -> None:
-        """The service did not answer: it is to be looked for anew."""
-        ...
-
     def close(self) -> None:
         """Nobody waits for it any more; ends `reach`."""
         ...
@@ -53,9 +49,6 @@ class FixedAddress:
     def reach(self) -> str:
         """The address."""
         return self._address
-
-    def lost(self) -> None:
-        """It is nowhere else."""
 
     def close(self) -> None:
         """Nothing is open."""
@@ -107,14 +100,10 @@ class _ServiceQuestion:
         return self._line.station.is_ready
 
     def answer(self) -> Answer:
-        try:
-            client = self._line.client()
-            if not self._suggestion.status.suggestion_count:
-                client.validate(self._experiment)
-            answer = client.suggest(self._experiment, self._suggestion, self._trials, self._count)
-        except Unavailable:
-            self._line.station.lost()
-            raise
+        client = self._line.client()
+        if not self._suggestion.status.suggestion_count:
+            client.validate(self._experiment)
+        answer = client.suggest(self._experiment, self._suggestion, self._trials, self._count)
         return Answer(answer.proposals, answer.settings, self.is_ready is not None)
 
 

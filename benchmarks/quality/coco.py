@@ -16,7 +16,7 @@ from problem import Problem, Wanted, double, integer
 from pykatib.algorithms.contract import ParameterValue
 
 _BEST = "._bbob_problem_best_parameter.txt"
-_SIZES = {"bbob": (2, 5, 10), "bbob-mixint": (5, 10)}
+_SIZES = {"bbob": (2, 5, 10, 20), "bbob-mixint": (5, 10, 20)}
 _QUICK = {"bbob": 5, "bbob-mixint": 5}
 
 
@@ -38,8 +38,10 @@ def problems(wanted: Wanted) -> Iterator[Problem]:
             suite = cocoex.Suite(name, "", f"dimensions:{size} instance_indices:1")
             for problem in suite:
                 number = problem.id_function
-                quick = size == _QUICK[name] and number % 4 in (1, 2)
-                if not wanted(held_out=number % 2 == 0, quick=quick):
+                chosen = number % 4 in (1, 2)
+                quick = chosen and size == _QUICK[name]
+                standard = chosen and size == sizes[number // 4 % len(sizes)]  # all sizes, each function once
+                if not wanted(held_out=number % 2 == 0, quick=quick, standard=standard):
                     continue
                 function = Function(suite, suite.get_problem(problem.id))
                 whole = problem.number_of_integer_variables
@@ -55,6 +57,7 @@ def problems(wanted: Wanted) -> Iterator[Problem]:
                     optimum=_optimum(problem, function),
                     held_out=number % 2 == 0,
                     quick=quick,
+                    standard=standard,
                 )
 
 

@@ -136,11 +136,21 @@ def specs(grid: Grid) -> tuple[ParameterSpec, ...]:
 def problems(wanted: Wanted) -> Iterator[Problem]:
     """Those that are wanted."""
     for number, (name, grid) in enumerate(GRIDS.items(), start=1):
-        if not wanted(held_out=number % 2 == 0, quick=number == 1):
+        held_out, quick = number % 2 == 0, number == 1
+        if not wanted(held_out=held_out, quick=quick, standard=True):
             continue
         errors = table(name)
 
         def function(values: Sequence[ParameterValue], errors: dict[str, float] = errors) -> float:
             return errors[" ".join(map(str, values))]
 
-        yield Problem(name, "models", specs(grid), function, min(errors.values()), number % 2 == 0, quick=number == 1)
+        yield Problem(
+            name,
+            "models",
+            specs(grid),
+            function,
+            min(errors.values()),
+            held_out,
+            quick=quick,
+            standard=True,
+        )

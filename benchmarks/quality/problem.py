@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from pykatib.algorithms.contract import ParameterValue
+from pykatib.algorithms.parameters import Choice
 from pykatib.algorithms.space import SearchSpace
 from pykatib.api.experiment import FeasibleSpace, ParameterSpec
 
@@ -20,6 +21,7 @@ _REFERENCE_RUNS = 41
 class Problem:
     """A function to be minimised. `held_out` problems are not looked at while an algorithm is made.
 
+    `quick` and `standard` are the two smaller sets that it can be in; all problems are in the full one.
     `noise` is the standard deviation of what is added to each value told to an optimizer; results are measured without.
     """
 
@@ -31,11 +33,17 @@ class Problem:
     held_out: bool
     noise: float = 0.0
     quick: bool = False
+    standard: bool = False
 
     @cached_property
     def space(self) -> SearchSpace:
         """The search space."""
         return SearchSpace.from_specs(self.specs)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether all parameters are numbers."""
+        return all(not isinstance(p, Choice) or p.ordinal for p in self.space.parameters)
 
     @cached_property
     def reference(self) -> float:
@@ -51,7 +59,7 @@ class Problem:
 class Wanted(Protocol):
     """Whether problems of a kind are wanted; asked before they are loaded or trained."""
 
-    def __call__(self, *, held_out: bool, quick: bool) -> bool: ...
+    def __call__(self, *, held_out: bool, quick: bool, standard: bool) -> bool: ...
 
 
 def double(name: str, low: float, high: float, *, log: bool = False, step: str = "") -> ParameterSpec:

@@ -182,6 +182,7 @@ def problems(wanted: Wanted) -> Iterator[Problem]:
                 held_out=number % 2 == 0,
                 noise=noise,
                 quick=instance == 1,
+                standard=instance == 1,
             )
     mixed = [("training", training, TRAINING), ("noisy-training", training, TRAINING), ("layers", layers, LAYERS)]
     mixed += [("noisy-layers", layers, LAYERS), ("rates", learning_rates, RATES)]
@@ -190,8 +191,27 @@ def problems(wanted: Wanted) -> Iterator[Problem]:
             function, optimum = make(np.random.default_rng((number, instance)))
             noise = 0.0 if not name.startswith("noisy") else 0.02 if specs is TRAINING else 0.2
             held_out = number % 2 == 0
-            yield Problem(f"{name}-{instance}", "synthetic", specs, function, optimum, held_out, noise, instance == 1)
+            chosen = instance == 1
+            yield Problem(f"{name}-{instance}", "synthetic", specs, function, optimum, held_out, noise, chosen, chosen)
     plane = (double("x0", -5.0, 10.0), double("x1", 0.0, 15.0))
-    yield Problem("branin", "synthetic", plane, lambda v: branin(np.array(v)), 0.39788735772973816, False, quick=True)
+    yield Problem(
+        "branin",
+        "synthetic",
+        plane,
+        lambda v: branin(np.array(v)),
+        0.39788735772973816,
+        held_out=False,
+        quick=True,
+        standard=True,
+    )
     cube = tuple(double(f"x{k}", 0.0, 1.0) for k in range(6))
-    yield Problem("hartmann", "synthetic", cube, lambda v: hartmann(np.array(v)), -3.322368011391339, True, quick=True)
+    yield Problem(
+        "hartmann",
+        "synthetic",
+        cube,
+        lambda v: hartmann(np.array(v)),
+        -3.322368011391339,
+        held_out=True,
+        quick=True,
+        standard=True,
+    )

@@ -41,7 +41,7 @@ def problems(wanted: Wanted) -> Iterator[Problem]:
     """Those that are wanted."""
     for family, collection in (("hpobench", HPOBench), ("hpolib", HPOLib), ("nasbench201", NASBench201)):
         for number, dataset in enumerate(collection.available_dataset_names, start=1):
-            if not wanted(held_out=number % 2 == 0, quick=number <= 2):
+            if not wanted(held_out=number % 2 == 0, quick=number <= 2, standard=number <= 4):
                 continue
             table = Table(collection, dataset)
             yield Problem(
@@ -52,4 +52,5 @@ def problems(wanted: Wanted) -> Iterator[Problem]:
                 optimum=table.optimum,
                 held_out=number % 2 == 0,
                 quick=number <= 2,
+                standard=number <= 4,
             )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pykatib.algorithms.description import AlgorithmInfo, SettingInfo, Settings, from_module
 from pykatib.algorithms.halving.settings import makes_a_ladder, states_its_end, with_room_for_the_resource
+from pykatib.algorithms.nas.descriptions import ARCHITECTURE_SEARCHES
 from pykatib.algorithms.problem import Problem
 from pykatib.api.errors import FieldError
 
@@ -314,4 +315,5 @@ BUILTIN: tuple[AlgorithmInfo, ...] = (
         rules=(has_parameters, makes_a_ladder),
         searched=with_room_for_the_resource,
     ),
+    *ARCHITECTURE_SEARCHES,
 )

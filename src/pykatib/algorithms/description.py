@@ -119,16 +119,21 @@ class AlgorithmInfo(msgspec.Struct, frozen=True, kw_only=True):
     one_by_one: bool = False  # ask(2) proposes what ask(1) and ask(1) would
     exhausts: bool = False  # proposes each point of a finite space once, then none
     architecture: bool = False  # searches `nasConfig` instead of `parameters`
+    open_settings: bool = False  # takes settings that it does not know, and hands them on
 
     def read_settings(self, stated: Sequence[Setting], *, path: str) -> Settings:
         """All settings as values; InvalidInput names every one that is unknown, repeated or wrong."""
-        return read_settings(self.settings, stated, path=path, of=f"the algorithm {self.name}")
+        return read_settings(
+            self.settings, stated, path=path, of=f"the algorithm {self.name}", takes_others=self.open_settings
+        )
 
 
-def read_settings(known: Sequence[SettingInfo], stated: Sequence[Setting], *, path: str, of: str) -> Settings:
+def read_settings(
+    known: Sequence[SettingInfo], stated: Sequence[Setting], *, path: str, of: str, takes_others: bool = False
+) -> Settings:
     """All settings as values, what is stated or else the default; InvalidInput names every mistake.
 
-    `of` says in messages whose settings they are.
+    `of` says in messages whose settings they are. With `takes_others` an unknown one is no mistake but a text.
     """
     info_by_name = {setting.name: setting for setting in known}
     values: dict[str, SettingValue | None] = {setting.name: setting.default for setting in known}
@@ -136,11 +141,13 @@ def read_settings(known: Sequence[SettingInfo], stated: Sequence[Setting], *, pa
     seen: set[str] = set()
     for index, setting in enumerate(stated):
         info = info_by_name.get(setting.name)
-        if info is None:
+        if info is None and not takes_others:
             hint = f" of {of}; {nearest(setting.name, list(info_by_name))}" if known else f": {of} has none"
             errors.append(FieldError(f"{path}[{index}].name", f"unknown setting {setting.name!r}{hint}"))
         elif setting.name in seen:
             errors.append(FieldError(f"{path}[{index}].name", f"{setting.name} is set more than once"))
+        elif info is None:
+            values[setting.name] = setting.value
         else:
             try:
                 values[setting.name] = info.parse(setting.value)

@@ -6,7 +6,7 @@ import msgspec
 
 from pykatib.algorithms.space import SearchSpace
 from pykatib.api.experiment import NasConfig
-from pykatib.api.shared import ObjectiveSpec
+from pykatib.api.shared import ObjectiveSpec, Setting
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +18,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     max_trial_count: int | None = None
     parallel_trial_count: int | None = None
     nas_config: NasConfig | None = None
+    stated_settings: tuple[Setting, ...] = ()  # as the user wrote them, for algorithms that hand them on
 
     @property
     def maximise(self) -> bool:

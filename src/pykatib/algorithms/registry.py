@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pykatib.algorithms.builtin import BUILTIN
 from pykatib.algorithms.contract import Algorithm
 from pykatib.algorithms.description import AlgorithmInfo, Settings, nearest
+from pykatib.algorithms.nas.rules import references_to_nothing
 from pykatib.algorithms.problem import Problem
 from pykatib.algorithms.space import SearchSpace
 from pykatib.algorithms.stopping import registry as stopping
@@ -62,7 +63,11 @@ def _check_search(experiment: Experiment) -> tuple[FieldError, ...]:
         problem_of = _problem(experiment)
     except InvalidInput:
         return ()
-    return tuple(error for rule in chosen.rules for error in rule(problem_of, settings))
+    errors = tuple(error for rule in chosen.rules for error in rule(problem_of, settings))
+    if chosen.architecture and not errors:
+        # Of other searches, the assignments are the parameters, and the template was held against them before.
+        errors = references_to_nothing(experiment, chosen.searched(problem_of, settings).space.names)
+    return errors
 
 
 def create(experiment: Experiment, *, seed: int) -> tuple[SearchSpace, Algorithm]:
@@ -94,6 +99,7 @@ def _problem(experiment: Experiment) -> Problem:
         max_trial_count=spec.max_trial_count,
         parallel_trial_count=spec.parallel_trial_count,
         nas_config=spec.nas_config,
+        stated_settings=spec.algorithm.algorithm_settings if spec.algorithm is not None else (),
     )
 
 

@@ -67,6 +67,7 @@ def test_the_commands_run_an_experiment_while_the_db_manager_goes_and_comes(
         "--kubeconfig", cluster.kubeconfig,
         "--namespace", namespace,
         "--leader-elect",
+        "--no-webhooks",
         "--lease-namespace", namespace,
         "--db-manager", f"127.0.0.1:{port}",
         "--metrics-address", f"127.0.0.1:{health}",

@@ -13,8 +13,8 @@ from stand_in import wait_for
 from pykatib.api.errors import NotFound
 from pykatib.kube.admission.configurations import Service, webhook_configurations
 from pykatib.kube.admission.service import WebhookOptions, Webhooks
-from pykatib.kube.admission.templates import TemplateWalls
 from pykatib.kube.certificate_keeper import CONFIGURATION_PATHS
+from pykatib.kube.template_walls import TemplateWalls
 from pykatib.store.kubernetes.api_server import MERGE_PATCH, ApiServer
 
 TEST_LABEL = "pykatib-test"

@@ -3,14 +3,17 @@
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any
 
-from pykatib.kube.health import HealthServer
+from pykatib.kube.admission.service import WebhookOptions, Webhooks
+from pykatib.kube.collector_settings import ClusterInjection, CollectorConfig
+from pykatib.kube.health import Answer, HealthServer, Page
 from pykatib.kube.leases import LeaderElection
 from pykatib.kube.logs import set_up_logging
-from pykatib.kube.operator import Operator
+from pykatib.kube.operator import CORE_NAMESPACE, Operator
+from pykatib.kube.template_walls import TemplateWalls
 from pykatib.rpc.remote_observations import RemoteObservationStore
 from pykatib.store.contract import ObservationStore
 from pykatib.store.kubernetes.api_server import ApiServer
@@ -32,9 +35,15 @@ def run_with_db_manager(address: str, **options: Any) -> int:  # Any: those of `
     """Runs an operator whose metrics are at a DB manager; options, answer and errors are those of `run_operator`."""
     observations = RemoteObservationStore(address or db_manager_address(os.environ), timeout_seconds=DB_MANAGER_SECONDS)
     try:
-        return run_operator(observations=observations, **options)
+        return run_operator(observations=observations, db_manager=address, **options)
     finally:
         observations.close()
+
+
+def all_ready(parts: Sequence[Page]) -> Answer:
+    """The first part that is not ready, else that all are."""
+    answers = [part() for part in parts]
+    return next((answer for answer in answers if answer.status != 200), answers[-1])
 
 
 def run_operator(
@@ -49,10 +58,14 @@ def run_operator(
     health_address: str = ":18080",
     log_as_json: bool = False,
     log_level: str = "info",
+    core_namespace: str = CORE_NAMESPACE,
+    webhooks: WebhookOptions | None = None,
+    db_manager: str = "",
 ) -> int:
     """Runs an operator until SIGTERM or SIGINT; answers the exit status.
 
-    `lease` is namespace and name of the Lease to hold; None works without one.
+    `lease` is namespace and name of the Lease to hold; None works without one. `webhooks` says where they answer; None
+    works without them. `db_manager` is where Trials' sidecars report; empty for Katib's usual place.
 
     Raises:
         InvalidInput: the kubeconfig or an address cannot be used.
@@ -70,19 +83,35 @@ def run_operator(
         observations,
         namespace=namespace,
         election=election,
+        core_namespace=core_namespace,
     )
+    admission: Webhooks | None = None
+    if webhooks is not None:
+        admission = Webhooks(
+            lambda: ApiServer.connect(kubeconfig, context=context),
+            webhooks,
+            walls=TemplateWalls(core_namespace),
+            injection=lambda asked: ClusterInjection(
+                CollectorConfig(asked, core_namespace), db_manager or db_manager_address(os.environ)
+            ),
+        )
 
     def stop(number: int, frame: FrameType | None) -> None:
         operator.stop()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    pages = {"/healthz": operator.health, "/readyz": operator.readiness, "/metrics": operator.figures}
+    parts = [operator.readiness] if admission is None else [operator.readiness, admission.readiness]
+    pages = {"/healthz": operator.health, "/readyz": lambda: all_ready(parts), "/metrics": operator.figures}
     servers: list[HealthServer] = []
     try:
+        if admission is not None:
+            admission.start()
         servers.extend(HealthServer(address, pages) for address in dict.fromkeys((metrics_address, health_address)))
         return operator.run()
     finally:
         for each in servers:
             each.close()
+        if admission is not None:
+            admission.close()
         for number, handler in before.items():
             signal.signal(number, handler)

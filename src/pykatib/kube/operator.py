@@ -17,10 +17,13 @@ from pykatib.algorithms import registry
 from pykatib.api import names
 from pykatib.api.errors import PykatibError, Unavailable
 from pykatib.api.meta import Reference
+from pykatib.api.validation import Templates
 from pykatib.embedded.loop import SelectorWaiter
 from pykatib.kube.health import Answer
 from pykatib.kube.leases import LeaderElection
 from pykatib.kube.metrics import ControlPlaneMetrics
+from pykatib.kube.pod_labels import labelled
+from pykatib.kube.template_walls import TemplateWalls, finder
 from pykatib.runtime.algorithm_host import AlgorithmGateway, AlgorithmHost
 from pykatib.runtime.clock import Clock, SystemClock
 from pykatib.runtime.control_plane import ControlPlane
@@ -31,6 +34,8 @@ from pykatib.store.kubernetes.store import KubernetesStore
 
 logger = logging.getLogger(__name__)
 
+CORE_NAMESPACE = "kubeflow"
+"""Katib's own, unless it is told otherwise."""
 STEPS_BETWEEN_NEWS = 10
 WRITERS = 4
 """Plans that are carried out at a time. More find an API server on two cores no faster."""
@@ -74,6 +79,7 @@ class Operator:
         clock: Clock | None = None,
         host: HostFactory = in_process,
         writer_count: int = WRITERS,
+        core_namespace: str = CORE_NAMESPACE,
     ) -> None:
         self._server = server
         self._observations = observations
@@ -81,6 +87,8 @@ class Operator:
         self._election = election
         self._clock = clock or SystemClock()
         self._host = host
+        walls = TemplateWalls(core_namespace)
+        self._templates_for: Callable[[str], Templates] = lambda experiment: finder(server, walls, experiment)
         self._waiter = SelectorWaiter()
         self._answered: deque[Reference] = deque()  # Experiments whose algorithms have thought
         self._store: KubernetesStore | None = None
@@ -174,7 +182,7 @@ class Operator:
         """Learns what is in the cluster; tries until it can."""
         pause = FIRST_PAUSE_SECONDS
         pool = self._pool = ThreadPoolExecutor(self._writer_count, thread_name_prefix="pykatib-writer")
-        store = self._store = KubernetesStore(self._server, namespace=self._namespace)
+        store = self._store = KubernetesStore(self._server, namespace=self._namespace, prepare_job=labelled)
         store.on_news(self._waiter.wake)
         while True:
             try:
@@ -200,6 +208,7 @@ class Operator:
                 self._host(self._hear_answer),
                 executor=lambda act: _submit(pool, act),
                 wake=self._waiter.wake,
+                templates_for=self._templates_for,
             )
             plane.start()
         except PykatibError:

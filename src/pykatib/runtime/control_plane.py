@@ -22,6 +22,7 @@ from pykatib.api.objects import ConfigMap, Event, Object, WorkerJob
 from pykatib.api.shared import Observation
 from pykatib.api.suggestion import Suggestion
 from pykatib.api.trial import Trial
+from pykatib.api.validation import Templates
 from pykatib.control.blueprint import Blueprint
 from pykatib.control.experiment_plan import plan_experiment
 from pykatib.control.observation import observe
@@ -61,6 +62,9 @@ class ControlPlane:
     With an `executor`, plans are carried out on its threads, several at a time, and `wake` is called when one has been,
     for the owner to `collect`; the store must then take writes from any thread, and tell of them on the owner's. A key
     whose plan is being carried out is not looked at before that is done.
+
+    `templates_for` says where the Experiments of a namespace find ConfigMaps with Trial templates; by default that is
+    the whole store.
     """
 
     def __init__(
@@ -72,8 +76,10 @@ class ControlPlane:
         *,
         executor: Executor | None = None,
         wake: Callable[[], None] = lambda: None,
+        templates_for: Callable[[str], Templates] | None = None,
     ) -> None:
         self._store = store
+        self._templates_for = templates_for or (lambda namespace: self._any_template)
         self._executor = executor
         self._wake = wake
         self._in_flight: set[Reference] = set()
@@ -318,16 +324,21 @@ class ControlPlane:
         self._applier.apply(plan, now)
         return plan.look_again_seconds
 
+    def _any_template(self, namespace: str, name: str) -> ConfigMap | None:
+        found = self._find(Reference(names.CONFIG_MAP, namespace, name))
+        return found if isinstance(found, ConfigMap) else None
+
     def _blueprint(self, experiment: Experiment) -> Blueprint:
         meta = experiment.metadata
         known = self._blueprints.get(meta.uid)
         if known is not None and known[0] == meta.generation:
             return known[1]
         source = experiment.spec.trial_template.config_map if experiment.spec.trial_template is not None else None
-        config_map: Object | None = None
+        config_map: ConfigMap | None = None
         if source is not None:
-            config_map = self._find(Reference(names.CONFIG_MAP, source.config_map_namespace, source.config_map_name))
-        blueprint = Blueprint(experiment, config_map if isinstance(config_map, ConfigMap) else None)
+            find = self._templates_for(meta.namespace)
+            config_map = find(source.config_map_namespace, source.config_map_name)
+        blueprint = Blueprint(experiment, config_map)
         self._blueprints[meta.uid] = (meta.generation, blueprint)
         return blueprint
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pykatib.api.defaults import default_experiment
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment
-from pykatib.api.validation import AlgorithmCatalog, Templates, validate_experiment
+from pykatib.api.validation import COLLECTOR_KINDS, AlgorithmCatalog, Templates, validate_experiment
 from pykatib.control.blueprint import Blueprint
 from pykatib.workers.collectors.filters import check_filter
 
@@ -20,6 +20,7 @@ def judge(
     old: Experiment | None = None,
     catalog: AlgorithmCatalog,
     templates: Templates,
+    supported_collectors: Collection[str] = COLLECTOR_KINDS,
     unsound: Collection[str] = (),
 ) -> tuple[Experiment, tuple[FieldError, ...]]:
     """The Experiment with defaults filled in, and every mistake in it, or in its edit from `old`.
@@ -29,11 +30,18 @@ def judge(
         old: what is there now; None for a new one.
         catalog: the algorithms that there are.
         templates: finds ConfigMaps with Trial templates.
+        supported_collectors: the kinds of metrics collector that there are.
         unsound: paths that could not be read; nothing is said of what depends on them.
     """
     experiment = default_experiment(experiment)
     errors = validate_experiment(
-        experiment, old=old, catalog=catalog, templates=templates, filter_check=check_filter, unsound=unsound
+        experiment,
+        old=old,
+        catalog=catalog,
+        templates=templates,
+        supported_collectors=supported_collectors,
+        filter_check=check_filter,
+        unsound=unsound,
     )
     if not errors and not unsound and old is None:
         errors = _unrenderable(experiment, templates)

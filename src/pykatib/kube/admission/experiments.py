@@ -9,7 +9,7 @@ check types, and name the first few in its own words. Unknown fields it has drop
 tells of those, and where it is too old to do so everywhere, the manifest that it leaves in an annotation is read too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,7 +19,7 @@ from pykatib.api.defaults import default_experiment
 from pykatib.api.errors import FieldError, PykatibError
 from pykatib.api.experiment import Experiment
 from pykatib.api.manifest import Document, examine_object
-from pykatib.api.validation import AlgorithmCatalog, Templates
+from pykatib.api.validation import COLLECTOR_KINDS, AlgorithmCatalog, Templates
 from pykatib.kube.admission.patches import additions
 from pykatib.kube.admission.reviews import ALLOWED, UPDATE, Request, Verdict
 from pykatib.workers.judging import judge
@@ -42,6 +42,7 @@ class ExperimentAdmission:
         *,
         catalog: AlgorithmCatalog,
         templates: Callable[[str], Templates],
+        collector_kinds: Callable[[], Collection[str]] = lambda: COLLECTOR_KINDS,
         has_kind: Callable[[str, str], bool] = lambda kind, api_version: True,
     ) -> None:
         """Makes the judge.
@@ -49,10 +50,12 @@ class ExperimentAdmission:
         Args:
             catalog: the cluster's algorithms.
             templates: finds ConfigMaps for the Experiments of a namespace.
+            collector_kinds: the kinds of metrics collector that the cluster has images for, or needs none for.
             has_kind: whether the cluster knows a kind of worker job, by kind and apiVersion.
         """
         self._catalog = catalog
         self._templates = templates
+        self._collector_kinds = collector_kinds
         self._has_kind = has_kind
 
     def mutate(self, request: Request) -> Verdict:
@@ -82,6 +85,7 @@ class ExperimentAdmission:
             old=_old(request),
             catalog=self._catalog,
             templates=self._templates(request.namespace),
+            supported_collectors=self._collector_kinds(),
             unsound=examined.unsound,
         )
         return experiment, tuple(dict.fromkeys((*examined.mistakes, *errors)))

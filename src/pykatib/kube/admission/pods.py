@@ -10,8 +10,8 @@ Nothing here needs to lead or to have read the cluster: any replica answers, wit
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Collection, Iterable
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,8 +27,30 @@ from pykatib.store.kubernetes.resources import OURS, Catalog
 
 logger = logging.getLogger(__name__)
 
-Injector: TypeAlias = Callable[[dict[str, Any], Trial], dict[str, Any]]
-"""Makes a Pod report: `pykatib.kube.injection.inject` with its settings. Raises InvalidInput."""
+
+class Injection(Protocol):
+    """Makes Pods report; any thread may ask."""
+
+    def inject(self, pod: dict[str, Any], trial: Trial) -> dict[str, Any]:
+        """The Pod of a Trial as it is to be created. Raises InvalidInput where it could not report."""
+        ...
+
+    def collector_kinds(self) -> Collection[str]:
+        """The kinds of metrics collector that can be had."""
+        ...
+
+
+class NoInjection:
+    """Lets Pods be as they are."""
+
+    def inject(self, pod: dict[str, Any], trial: Trial) -> dict[str, Any]:
+        """The Pod as it is."""
+        return pod
+
+    def collector_kinds(self) -> Collection[str]:
+        """All: somebody else takes care of them."""
+        return names.COLLECTOR_KINDS
+
 
 MOST_OWNERS = 20
 """More than any chain of owners has; who makes longer ones gets no answer out of us."""
@@ -39,9 +61,9 @@ _TRIALS = next(each for each in OURS if each.kind == names.TRIAL)
 class PodAdmission:
     """Has Trials' Pods report, on any number of threads."""
 
-    def __init__(self, server: ApiServer, inject: Injector) -> None:
+    def __init__(self, server: ApiServer, injection: Injection) -> None:
         self._server = server
-        self._inject = inject
+        self._injection = injection
         self._catalog = Catalog(server, time.monotonic)
 
     def mutate(self, request: Request) -> Verdict:
@@ -59,7 +81,7 @@ class PodAdmission:
         if trial is None:
             return ALLOWED
         try:
-            injected = self._inject(pod, trial)
+            injected = self._injection.inject(pod, trial)
         except InvalidInput as error:
             logger.warning("no Pod for Trial %s/%s: %s", request.namespace, trial.metadata.name, error)
             return Verdict(errors=error.errors)

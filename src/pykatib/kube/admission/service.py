@@ -5,9 +5,8 @@ They need neither the Lease nor the operator's cache, so every replica answers f
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pykatib.api.trial import Trial
 from pykatib.kube.admission.catalog import ClusterCatalog, Services, no_services
 from pykatib.kube.admission.configurations import (
     CONFIGURATION_NAME,
@@ -17,12 +16,12 @@ from pykatib.kube.admission.configurations import (
     Service,
 )
 from pykatib.kube.admission.experiments import ExperimentAdmission
-from pykatib.kube.admission.pods import Injector, PodAdmission
+from pykatib.kube.admission.pods import Injection, NoInjection, PodAdmission
 from pykatib.kube.admission.reviews import Handler, refusing
 from pykatib.kube.admission.server import WebhookServer
-from pykatib.kube.admission.templates import TemplateWalls, finder
 from pykatib.kube.certificate_keeper import SECONDS_BETWEEN_LOOKS, CertificateKeeper
 from pykatib.kube.health import Answer, parsed_address
+from pykatib.kube.template_walls import TemplateWalls, finder
 from pykatib.store.kubernetes.api_server import ApiServer
 from pykatib.store.kubernetes.resources import Catalog
 
@@ -46,10 +45,6 @@ class WebhookOptions(NamedTuple):
         return (self.service.host,) if host in ANY_ADDRESS else (self.service.host, host)
 
 
-def _as_it_is(pod: dict[str, Any], trial: Trial) -> dict[str, Any]:
-    return pod
-
-
 class Webhooks:
     """Serves from `start` to `close`."""
 
@@ -59,7 +54,7 @@ class Webhooks:
         options: WebhookOptions,
         *,
         walls: TemplateWalls,
-        inject: Injector | None = None,
+        injection: Callable[[ApiServer], Injection] = lambda server: NoInjection(),
         services: Callable[[], Services] = no_services,
     ) -> None:
         """Listens; raises InvalidInput where it cannot.
@@ -68,21 +63,23 @@ class Webhooks:
             connect: makes connections to the API server.
             options: where and under which names.
             walls: which ConfigMaps an Experiment may use.
-            inject: makes a Pod report; without it Pods are let in as they are.
+            injection: what makes Pods report, given a connection to ask with; without it they are let in as they are.
             services: the algorithms of others; asked from any thread.
         """
         self._lookups = connect()  # must not wait behind the throttled writes of the operator
+        injecting = injection(self._lookups)
         kinds = Catalog(self._lookups, time.monotonic)
         experiments = ExperimentAdmission(
             catalog=ClusterCatalog(services),
             templates=lambda namespace: finder(self._lookups, walls, namespace),
+            collector_kinds=injecting.collector_kinds,
             has_kind=lambda kind, api_version: kinds.of(kind, api_version) is not None,
         )
         handlers: dict[str, Handler] = {
             MUTATE_EXPERIMENT: refusing(experiments.mutate),
             VALIDATE_EXPERIMENT: refusing(experiments.validate),
         }
-        handlers[MUTATE_POD] = PodAdmission(self._lookups, inject or _as_it_is).mutate
+        handlers[MUTATE_POD] = PodAdmission(self._lookups, injecting).mutate
         try:
             self._server = WebhookServer(options.address, handlers)
         except BaseException:

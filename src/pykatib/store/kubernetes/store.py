@@ -60,8 +60,11 @@ class KubernetesStore:
         namespace: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         page_size: int = PAGE_SIZE,
+        prepare_job: Callable[[WorkerJob], WorkerJob] = lambda job: job,
     ) -> None:
+        """Reads nothing yet. `prepare_job` may add to a worker job what the cluster needs, before it is created."""
         self._server = server
+        self._prepare_job = prepare_job
         self._namespace = namespace
         self._page_size = page_size
         self._catalog = Catalog(server, monotonic)
@@ -151,6 +154,8 @@ class KubernetesStore:
         meta = obj.metadata
         if not meta.name and not meta.generate_name:
             raise InvalidInput([FieldError("metadata.name", "is missing; give it, or generateName")])
+        if isinstance(obj, WorkerJob):
+            obj = cast(O, self._prepare_job(obj))
         resource = self._resource(obj)
         cache = self._cache(resource)
         path = resource.collection(meta.namespace)

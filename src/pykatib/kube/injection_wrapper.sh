@@ -76,7 +76,7 @@ if [ -n "$katib_l" ]; then
   (
     katib_n=
     trap 'kill "$katib_n"; exit' TERM
-    sleep 5 &
+    sleep 2 &
     katib_n=$!
     wait "$katib_n"
     kill -KILL "$katib_t"

@@ -101,7 +101,7 @@ def read_options(arguments: Sequence[str]) -> Options:
     if collector.kind == names.PROMETHEUS_METRIC and not single.get("control"):
         errors.append(FieldError("--control", "is required for PrometheusMetric"))
     rules = tuple(_rules(repeated["stop-rule"], errors))
-    if rules and not single.get("s-earlystop"):
+    if repeated["stop-rule"] and not single.get("s-earlystop"):
         errors.append(FieldError("-s-earlystop", "is required with -stop-rule"))
     options = Options(
         trial_name=single.get("t", ""),

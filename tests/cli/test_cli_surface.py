@@ -147,3 +147,12 @@ def test_algorithms_are_listed_with_their_settings(katib: Katib) -> None:
     assert "a whole number at least 0" in katib("algorithms", "random").out
     refused = katib("algorithms", "randm")
     assert (refused.status, "did you mean random" in refused.err) == (2, True)
+
+
+def test_early_stopping_methods_are_listed_and_described_too(katib: Katib) -> None:
+    assert "Early stopping (spec.earlyStopping):" in katib("algorithms").out
+    assert "min_trials_required: a whole number at least 1 [default: 3]" in katib("algorithms", "medianstop").out
+    both = katib("algorithms", "asha").out
+    assert "asha: Successive halving" in both
+    assert "Early stopping asha: " in both
+    assert "did you mean medianstop?" in katib("algorithms", "medianstopp").err

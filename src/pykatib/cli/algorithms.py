@@ -2,23 +2,23 @@
 
 import click
 
-from pykatib.cli.options import algorithm_names, output_option
+from pykatib.cli.options import names_of_both, output_option
 
 
 @click.command()
-@click.argument("name", required=False, shell_complete=algorithm_names)
+@click.argument("name", required=False, shell_complete=names_of_both)
 @output_option("table", "json", "yaml", text="How to print it.", default="table")
 def command(name: str | None, output: str) -> None:
-    """List the search algorithms; with NAME, one with all its settings."""
-    from pykatib.cli.catalog import algorithm_document, algorithm_lines, overview_lines
+    """List the search algorithms and the early stopping methods; with NAME, one with all its settings.
+
+    Some names are both: then both are printed.
+    """
+    from pykatib.cli.catalog import documents, documents_of, lines_of, overview_lines
     from pykatib.cli.shapes import print_document
 
     if output != "table":
-        from pykatib.algorithms import registry
-
-        names = [name] if name is not None else registry.names()
-        documents = [algorithm_document(one) for one in names]
-        print_document(documents[0] if name is not None else documents, output)
+        found = documents() if name is None else documents_of(name)
+        print_document(found[0] if name is not None and len(found) == 1 else found, output)
         return
-    for line in overview_lines() if name is None else algorithm_lines(name):
+    for line in overview_lines() if name is None else lines_of(name):
         click.echo(line)

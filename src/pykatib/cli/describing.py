@@ -53,6 +53,8 @@ def _experiment(found: Experiment, folders: HomeFolders) -> Iterator[str]:
         yield _field("", f"{setting.name} = {setting.value}")
     if spec.early_stopping is not None:
         yield _field("Stopping", spec.early_stopping.algorithm_name)
+        for setting in spec.early_stopping.algorithm_settings:
+            yield _field("", f"{setting.name} = {setting.value}")
     if spec.max_failed_trial_count is not None:
         yield _field("May fail", words.count(spec.max_failed_trial_count, "Trial"))
     if spec.active_deadline_seconds is not None:

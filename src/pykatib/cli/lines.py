@@ -46,6 +46,8 @@ def _end_lines(news: TrialNews) -> Iterator[str]:
         word = click.style("succeeded" if state == names.SUCCEEDED else "stopped early", fg="green")
         mark = click.style("  * best so far", fg="green", bold=True) if news.is_best else ""
         yield f"{name}: {word}{took}: {_objective_words(trial) or 'no value'}{mark}"
+        if state == names.EARLY_STOPPED and (why := why_stopped(trial)):
+            yield f"    {why}"
         return
     if state == names.METRICS_UNAVAILABLE:
         metric = trial.spec.objective.objective_metric_name if trial.spec.objective else ""
@@ -59,6 +61,12 @@ def _end_lines(news: TrialNews) -> Iterator[str]:
     word = click.style("killed" if state == names.KILLED else "failed", fg="red")
     yield f"{name}: {word}{took}: {first}"
     yield from (f"    {line}" for line in more)
+
+
+def why_stopped(trial: Trial) -> str:
+    """Why a Trial was stopped early, where whoever stopped it said so."""
+    condition = find_condition(trial.status.conditions, names.EARLY_STOPPED)
+    return condition.message.removeprefix("Trial is early stopped").removeprefix(": ") if condition is not None else ""
 
 
 def _objective_words(trial: Trial) -> str:

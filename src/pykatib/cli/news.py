@@ -137,7 +137,7 @@ class NewsDesk:
         elif after == names.RUNNING and before != names.RUNNING:
             self._started_at[new.reference] = self._clock.now()
             self._news.append(TrialNews("started", new))
-        elif before == names.RUNNING:
+        elif before == names.RUNNING != after:
             self._news.append(TrialNews("held", new))
 
     def _on_experiment(self, old: Experiment, new: Experiment) -> None:

@@ -57,6 +57,14 @@ def names_of_kind(ctx: click.Context, parameter: click.Parameter, incomplete: st
     return _names_of(known.get(kind[:1].lower(), "Experiment"), ctx, incomplete)
 
 
+def names_of_both(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Completes names of algorithms and early stopping methods."""
+    from pykatib.algorithms import registry
+
+    known = dict.fromkeys([*registry.names(), *registry.early_stopping_names()])
+    return [name for name in known if name.startswith(incomplete)]
+
+
 def algorithm_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Completes names of algorithms."""
     from pykatib.algorithms import registry

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any
 
+from pykatib.kube.admission.catalog import Services
 from pykatib.kube.admission.service import WebhookOptions, Webhooks
+from pykatib.kube.algorithm_deployments import cluster_algorithms
 from pykatib.kube.collector_settings import ClusterInjection, CollectorConfig
 from pykatib.kube.health import Answer, HealthServer, Page
 from pykatib.kube.leases import LeaderElection
+from pykatib.kube.live_config import LiveConfig
 from pykatib.kube.logs import set_up_logging
 from pykatib.kube.operator import CORE_NAMESPACE, Operator
 from pykatib.kube.template_walls import TemplateWalls
@@ -78,12 +81,16 @@ def run_operator(
         # A connection of its own: the lease must not wait behind a throttled write.
         lease_server = ApiServer.connect(kubeconfig, context=context)
         election = LeaderElection(lease_server, namespace=lease[0], name=lease[1], identity=who)
+    # A connection of its own too: services of algorithms are made and waited for beside the loop.
+    algorithm_server = ApiServer.connect(kubeconfig, context=context)
+    config = LiveConfig(algorithm_server, core_namespace)
     operator = Operator(
         server,
         observations,
         namespace=namespace,
         election=election,
         core_namespace=core_namespace,
+        host=lambda done: cluster_algorithms(algorithm_server, config, done),
     )
     admission: Webhooks | None = None
     if webhooks is not None:
@@ -91,6 +98,7 @@ def run_operator(
             lambda: ApiServer.connect(kubeconfig, context=context),
             webhooks,
             walls=TemplateWalls(core_namespace),
+            services=lambda: Services(config.current.served_algorithms(), config.current.served_early_stoppings()),
             injection=lambda asked: ClusterInjection(
                 CollectorConfig(asked, core_namespace), db_manager or db_manager_address(os.environ)
             ),
@@ -104,6 +112,7 @@ def run_operator(
     pages = {"/healthz": operator.health, "/readyz": lambda: all_ready(parts), "/metrics": operator.figures}
     servers: list[HealthServer] = []
     try:
+        config.start()
         if admission is not None:
             admission.start()
         servers.extend(HealthServer(address, pages) for address in dict.fromkeys((metrics_address, health_address)))
@@ -113,5 +122,7 @@ def run_operator(
             each.close()
         if admission is not None:
             admission.close()
+        config.close()
+        algorithm_server.close()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -318,6 +318,7 @@ class JobRunner:
                 log_path=folder.log,
                 exit_path=folder.exit,
                 grace_seconds=plan.grace_seconds,
+                vouches=isinstance(plan, GangPlan),
             ),
         )
 

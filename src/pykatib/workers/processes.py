@@ -26,7 +26,8 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     `exit_path` receives a line of JSON when the process has ended; processes may share it, which is cheaper than a file
     for each. `limits` are soft and hard resource limits by their
     names in lower case (`core`, `nofile`, `as`, …), applied where the system can (Linux). `grace_seconds` is the time
-    between SIGTERM and SIGKILL if it differs from the supervision's.
+    between SIGTERM and SIGKILL if it differs from the supervision's. One that `vouches` exits with 0 only when it has
+    completed, so that even after SIGTERM its code is believed; others may just mean that they heard it.
     """
 
     argv: tuple[str, ...]
@@ -36,6 +37,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     exit_path: Path
     limits: Mapping[str, int] = {}
     grace_seconds: float | None = None
+    vouches: bool = False
 
 
 class ProcessStarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="started"):
@@ -136,6 +138,7 @@ def encode_spawn(process_id: str, marker: str, spec: ProcessSpec) -> bytes:
         "exit": os.path.abspath(spec.exit_path),
         "limits": dict(spec.limits),
         "grace": spec.grace_seconds,
+        "vouches": spec.vouches,
     }
     return json.dumps(request).encode() + b"\n"
 

@@ -50,6 +50,7 @@ class Worker:
         self.process_id: str = request["id"]
         self.marker: str = request["marker"]
         self.exit_path: str = request["exit"]
+        self.vouches: bool = request["vouches"]
         self.pid = pid
         self.started_at = started_at
         self.oom_kills = oom_kills  # the kernel's count at the start
@@ -284,7 +285,7 @@ class Supervisor:
             self.kill(worker)
         elif not worker.term_sent and not worker.kill_sent:
             worker.term_sent = True
-            worker.catches_term = _catches_term(worker.pid)
+            worker.catches_term = catches_term(worker.pid)
             worker.kill_at = time.monotonic() + worker.grace
             self.signal_all(worker, signal.SIGTERM, signal.SIGCONT)  # stopped, a process would never see the first
 
@@ -353,7 +354,7 @@ class Supervisor:
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
         number = os.WTERMSIG(status) if code is None else None
         ended_by_us = worker.term_sent or worker.kill_sent
-        if code == 0 and not worker.catches_term:
+        if code == 0 and (worker.vouches or not worker.catches_term):
             ended_by_us = False  # our signals would have shown as such: it completed before they arrived
         oom = number == signal.SIGKILL and not ended_by_us and self.oom_counter.read() > worker.oom_kills
         event = {
@@ -544,7 +545,7 @@ def _tree(roots: list[int]) -> list[tuple[int, int]]:
     return found
 
 
-def _catches_term(pid: int) -> bool:
+def catches_term(pid: int) -> bool:
     """Whether a process has its own way to take SIGTERM, so that it may answer with an exit code.
 
     That is a handler, or waiting for it while it is blocked. Shells block signals for the moment of a fork, which does

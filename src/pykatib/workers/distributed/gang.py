@@ -6,8 +6,9 @@ says which processes each replica runs, one after another, and when the job has 
 
 It promises that
 - when a replica fails, the others are ended (SIGTERM, after the grace SIGKILL), and it exits with that one's code;
-- it exits with 0 only when the replicas of a set that means success have all completed, and the rest has ended;
-- told to end, it has all replicas ended, and dies of the same signal;
+- it exits with 0 only when the replicas of a set that means success have all completed, and the rest has ended; one
+  that completed while SIGTERM was on its way has completed, one that heard it may have exited for that;
+- told to end, it waits for all replicas to end, for as long as the grace is, and dies of the same signal;
 - when it is killed, so are the replicas (Linux), with their process groups;
 - the report of how each replica ended is there before it exits.
 """
@@ -22,7 +23,7 @@ import time
 from typing import Any
 
 from pykatib.workers.distributed.ports import NoPort, Ports, fill_in
-from pykatib.workers.supervisor import Tie
+from pykatib.workers.supervisor import Tie, catches_term
 
 FAILED_TO_START = 128
 _MOST_SECONDS = 3600.0
@@ -39,6 +40,12 @@ class Replica:
         self.code: int | None = None  # as a container's, once it has ended by itself
         self.how = ""
         self.is_over = False
+        self.catches_term = False  # when SIGTERM was sent to it
+
+    def note_term(self) -> None:
+        """SIGTERM is sent to it now: if it has its own way to take that, its end says nothing of its work any more."""
+        if self.process is not None:
+            self.catches_term = catches_term(self.process.pid)
 
 
 class Gang:
@@ -67,8 +74,10 @@ class Gang:
         signal.signal(signal.SIGTERM, self.on_sigterm)
 
     def on_sigterm(self, *_: object) -> None:
-        """Takes note; the loop acts."""
+        """Takes note; the loop acts. Who sends it to us sends it to the replicas too."""
         self.is_told_to_end = True
+        for replica in self.replicas:
+            replica.note_term()
 
     def run(self) -> int:
         """Runs all replicas to the end; the exit code, negative for a signal to die of."""
@@ -108,10 +117,12 @@ class Gang:
     def decide(self) -> None:
         """Notices success, failure, orders and overdue ends, and acts."""
         now = time.monotonic()
-        if self.failed is None and not self.has_succeeded and not self.is_told_to_end and self.is_success():
+        is_failing = self.failed is not None and self.is_ending
+        if not self.has_succeeded and not is_failing and self.is_success():
             # From here on a SIGTERM must not look as if it had ended us.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             self.has_succeeded = True
+            self.failed = None  # one that failed in the same moment came too late
             self.end_at = now + self.linger
         if self.has_succeeded and all(replica.is_over or replica.name in self.endless for replica in self.replicas):
             self.end_at = now
@@ -121,7 +132,9 @@ class Gang:
             self.is_ending = True
             self.end_at = None
             self.kill_at = now + self.grace
-            # Who told us to end has told the replicas too, and a second SIGTERM means haste to some programs.
+            if not self.is_told_to_end:  # else they have been told too, and a second SIGTERM means haste to some
+                for replica in self.replicas:
+                    replica.note_term()
             # Stopped, a process would never see the first.
             self.signal_all(*(() if self.is_told_to_end else (signal.SIGTERM, signal.SIGCONT)))
         if self.kill_at is not None and self.kill_at <= now:
@@ -177,8 +190,7 @@ class Gang:
                 self.start_next(replica)
                 continue
             replica.is_over = True
-            # One that completed while the end was on its way has completed all the same.
-            if code == 0 and not replica.stages:
+            if code == 0 and not replica.stages and not replica.catches_term:
                 replica.code, replica.how = 0, "completed"
             elif self.is_ending:
                 replica.how = "was ended with the others"

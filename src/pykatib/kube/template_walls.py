@@ -5,10 +5,15 @@ and the ones which an administrator offers to all: in Katib's namespace, with th
 templates, `katib.kubeflow.org/component: trial-templates`. Others are not even looked for, so that nobody learns
 whether there is one. The operator holds itself to the same rule when it makes Trials, for an Experiment may have been
 stored while nobody judged it.
+
+Webhooks answer whoever can reach their port, and a review may be made up. So what is wrong within a template, names of
+its keys included, is told of ConfigMaps with that label alone; of any other, that no sound template was found. Who runs
+`katib validate` on the files is told everything.
 """
 
 from pykatib.api import names, wire
 from pykatib.api.errors import FieldError, InvalidInput, NotFound
+from pykatib.api.experiment import ConfigMapSource, Experiment
 from pykatib.api.meta import Reference
 from pykatib.api.objects import ConfigMap
 from pykatib.api.validation import Templates
@@ -48,6 +53,18 @@ class TemplateWalls:
 def is_offered(found: ConfigMap) -> bool:
     """Whether it is meant for everybody, where it lies in Katib's namespace."""
     return found.metadata.labels.get(names.LABEL_COMPONENT) == TRIAL_TEMPLATES
+
+
+def no_sound_template(experiment: Experiment) -> FieldError:
+    """All that is said of a template that is missing or wrong, where more might tell a stranger too much."""
+    template = experiment.spec.trial_template
+    source = (template.config_map if template is not None else None) or ConfigMapSource()
+    message = (
+        f"found no sound template: there is no ConfigMap {source.config_map_namespace}/{source.config_map_name} with "
+        f"the key {source.template_path}, or something is wrong with what it holds; give it the label "
+        f"{names.LABEL_COMPONENT}: {TRIAL_TEMPLATES} to be told what, or ask `katib validate`"
+    )
+    return FieldError(f"{PATH}.configMapName", message)
 
 
 def _not_there(namespace: str, name: str) -> InvalidInput:

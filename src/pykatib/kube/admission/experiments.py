@@ -16,15 +16,18 @@ import msgspec
 
 from pykatib.api import names, wire
 from pykatib.api.defaults import default_experiment
-from pykatib.api.errors import FieldError, PykatibError
+from pykatib.api.errors import FieldError, InvalidInput, PykatibError
 from pykatib.api.experiment import Experiment
 from pykatib.api.manifest import Document, examine_object
+from pykatib.api.objects import ConfigMap
 from pykatib.api.validation import COLLECTOR_KINDS, AlgorithmCatalog, Templates
 from pykatib.kube.admission.patches import additions
 from pykatib.kube.admission.reviews import ALLOWED, UPDATE, Request, Verdict
+from pykatib.kube.template_walls import is_offered, no_sound_template
 from pykatib.workers.judging import judge
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+KIND_PATH = "spec.metricsCollectorSpec.collector.kind"
 _READ_METADATA = ("name", "generateName", "namespace", "labels", "annotations")
 
 
@@ -32,6 +35,36 @@ class _Examined(NamedTuple):
     experiment: Experiment | None
     mistakes: tuple[FieldError, ...]  # of structure
     unsound: tuple[str, ...]
+
+
+class _Recorder:
+    """Finds templates, and notes whether one was read of which no more may be told than whether it is sound."""
+
+    def __init__(self, templates: Templates) -> None:
+        self._templates = templates
+        self.is_confidential = False
+
+    def find(self, namespace: str, name: str) -> ConfigMap | None:
+        """As the templates that it was made with."""
+        found = self._templates(namespace, name)
+        if found is None or not is_offered(found):
+            self.is_confidential = True
+        return found
+
+
+def _refusing_templates(reason: FieldError) -> Templates:
+    def refuse(namespace: str, name: str) -> ConfigMap | None:
+        raise InvalidInput([reason])
+
+    return refuse
+
+
+def _with_reason(error: FieldError, experiment: Experiment) -> FieldError:
+    metrics = experiment.spec.metrics_collector_spec
+    if error.path != KIND_PATH or metrics is None or metrics.kind not in COLLECTOR_KINDS:
+        return error
+    more = "; katib-config's runtime.metricsCollectors has no image for it"
+    return FieldError(error.path, error.message + more)
 
 
 class ExperimentAdmission:
@@ -80,14 +113,25 @@ class ExperimentAdmission:
     def _judged(self, request: Request, examined: _Examined) -> tuple[Experiment | None, tuple[FieldError, ...]]:
         if examined.experiment is None:
             return None, examined.mistakes
-        experiment, errors = judge(
-            examined.experiment,
-            old=_old(request),
-            catalog=self._catalog,
-            templates=self._templates(request.namespace),
-            supported_collectors=self._collector_kinds(),
-            unsound=examined.unsound,
-        )
+        given, old, kinds = examined.experiment, _old(request), self._collector_kinds()
+        recorder = _Recorder(self._templates(request.namespace))
+
+        def judged(templates: Templates) -> tuple[Experiment, tuple[FieldError, ...]]:
+            return judge(
+                given,
+                old=old,
+                catalog=self._catalog,
+                templates=templates,
+                supported_collectors=kinds,
+                unsound=examined.unsound,
+            )
+
+        experiment, errors = judged(recorder.find)
+        if errors and recorder.is_confidential:
+            safe = judged(_refusing_templates(no_sound_template(experiment)))[1]
+            if {*errors} - {*safe}:  # some were about what the ConfigMap holds
+                errors = safe
+        errors = tuple(_with_reason(error, experiment) for error in errors)
         return experiment, tuple(dict.fromkeys((*examined.mistakes, *errors)))
 
     def _warnings(self, experiment: Experiment) -> list[str]:

@@ -83,24 +83,23 @@ class _Server(ThreadingHTTPServer):
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Speaks with one client; runs on the connection's own thread, handshake included."""
         context = self.context
-        if context is None:
-            return
-        request.settimeout(HANDSHAKE_SECONDS)
-        try:
-            connection = context.wrap_socket(request, server_side=True)
-        except OSError as error:  # SSLError is one
-            logger.debug("no handshake with %s: %s", client_address, error)
-            return
         with self._changed:
-            is_welcome = len(self._connections) < MAX_CONNECTIONS
-            if is_welcome:
-                self._connections.add(connection)
+            if context is None or len(self._connections) >= MAX_CONNECTIONS:
+                return
+            self._connections.add(request)
+        connection = request
         try:
-            if is_welcome:
-                _Handler(connection, client_address, self)
+            request.settimeout(HANDSHAKE_SECONDS)
+            connection = context.wrap_socket(request, server_side=True)
+            with self._changed:
+                self._connections.discard(request)
+                self._connections.add(connection)
+            _Handler(connection, client_address, self)
+        except OSError as error:  # SSLError is one
+            logger.debug("the connection of %s broke: %s", client_address, error)
         finally:
             with self._changed:
-                self._connections.discard(connection)
+                self._connections -= {request, connection}
                 self._changed.notify_all()
             connection.close()
 

@@ -11,18 +11,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pykatib.algorithms import registry
 from pykatib.api import names
-from pykatib.api.errors import InvalidInput, NotSupported
+from pykatib.api.errors import InvalidInput
 from pykatib.api.experiment import Experiment, ExperimentSpec, FeasibleSpace, ParameterSpec
 from pykatib.api.meta import Condition, ObjectMeta
 from pykatib.api.shared import AlgorithmSpec, Metric, MetricStrategy, ObjectiveSpec, Observation, Setting
 from pykatib.api.suggestion import Suggestion, SuggestionSpec, SuggestionStatus
 from pykatib.api.trial import Trial, TrialSpec, TrialStatus
 from pykatib.control.suggestion_plan import Answer, Proposed
-from pykatib.rpc import messages
-from pykatib.rpc.early_stopping_service import early_stopping_serving
-from pykatib.rpc.services import EARLY_STOPPING, SUGGESTION_HEALTH, caller, open_channel
+from pykatib.rpc.services import SUGGESTION_HEALTH, open_channel
 from pykatib.rpc.serving import Serving
-from pykatib.rpc.statuses import error_from
 from pykatib.rpc.suggestion_client import SuggestionClient
 from pykatib.rpc.suggestion_service import index_of, suggestion_serving, trial_name
 
@@ -267,18 +264,6 @@ def test_health_is_served_under_the_name_that_katibs_probes_ask(address: str) ->
         assert reply.status == health_pb2.HealthCheckResponse.SERVING
         with pytest.raises(grpc.RpcError, match="NOT_FOUND"):
             check(health_pb2.HealthCheckRequest(service="api.v1.beta1.Suggestion"), timeout=30)
-
-
-def test_early_stopping_says_why_it_does_nothing() -> None:
-    serving = early_stopping_serving("127.0.0.1:0")
-    serving.start()
-    with open_channel(f"127.0.0.1:{serving.port}") as channel:
-        for method in ("ValidateEarlyStoppingSettings", "GetEarlyStoppingRules", "SetTrialStatus"):
-            call = caller(channel, EARLY_STOPPING, method)
-            with pytest.raises(grpc.RpcError) as refused:
-                call(getattr(messages, f"{method}Request")(), timeout=30)
-            assert isinstance(error_from(refused.value, "it"), NotSupported)
-    serving.stop(grace_seconds=1)
 
 
 def test_the_process_answers_katibs_probe_and_ends_at_sigterm(tmp_path: Path) -> None:

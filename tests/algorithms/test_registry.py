@@ -192,14 +192,17 @@ def test_an_algorithm_of_another_package_is_found_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("broken", "the algorithm 'broken' of others_broken:INFO cannot be loaded: RuntimeError: no GPU here"),
+        (
+            "broken",
+            "the algorithm 'broken' of others_broken:INFO (others 1.0) cannot be loaded: RuntimeError: no GPU here",
+        ),
         (
             "gone",
-            "the algorithm 'gone' of others_gone:INFO cannot be loaded: "
+            "the algorithm 'gone' of others_gone:INFO (others 1.0) cannot be loaded: "
             "ModuleNotFoundError: No module named 'others_gone'",
         ),
-        ("liar", "the algorithm 'liar' of others_liar:INFO is a str, not a pykatib AlgorithmInfo"),
-        ("renamed", "the algorithm 'renamed' of others_renamed:INFO calls itself 'other'"),
+        ("liar", "the algorithm 'liar' of others_liar:INFO (others 1.0) is a str, not a pykatib AlgorithmInfo"),
+        ("renamed", "the algorithm 'renamed' of others_renamed:INFO (others 1.0) calls itself 'other'"),
     ],
 )
 def test_a_broken_algorithm_of_another_package_is_told_with_its_name_and_harms_no_other(

@@ -2,7 +2,7 @@
 
 Other packages offer an `AlgorithmInfo` as an entry point of the group `pykatib.algorithms`, under the algorithm's
 name. Listing names loads none of them; one that cannot be loaded is told with its name and package, and harms no
-other. Names of pykatib's own cannot be taken.
+other. Names of pykatib's own cannot be taken, nor can two packages share one; `notes` tells of who tries.
 """
 
 from functools import cache
@@ -36,6 +36,21 @@ def early_stopping_names() -> tuple[str, ...]:
     return stopping.names()
 
 
+def package_of(name: str) -> str:
+    """The package that offers an algorithm, with its version; empty where that is pykatib."""
+    points = _plugins().get(name, ())
+    return " and ".join(_package(point) for point in points)
+
+
+def notes() -> tuple[str, ...]:
+    """What packages offer in vain, a sentence each."""
+    return tuple(
+        f"{_package(point)} offers an algorithm {point.name!r}, a name that pykatib's own has; that one is used"
+        for point in entry_points(group=GROUP)
+        if point.name in _BUILTIN_BY_NAME
+    )
+
+
 def info(name: str) -> AlgorithmInfo:
     """The description of an algorithm; InvalidInput where there is none or its package cannot be loaded."""
     if name in _BUILTIN_BY_NAME:
@@ -43,7 +58,9 @@ def info(name: str) -> AlgorithmInfo:
     plugin = _plugins().get(name)
     if plugin is None:
         raise _wrong_name(f"unknown algorithm {name!r}; {nearest(name, names())}")
-    return _load(plugin)
+    if len(plugin) > 1:
+        raise _wrong_name(f"the algorithm {name!r} is offered by {package_of(name)}; uninstall all but one of them")
+    return _load(plugin[0])
 
 
 def check(experiment: Experiment) -> tuple[FieldError, ...]:
@@ -104,16 +121,24 @@ def _problem(experiment: Experiment) -> Problem:
 
 
 @cache
-def _plugins() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP) if point.name not in _BUILTIN_BY_NAME}
+def _plugins() -> dict[str, tuple[EntryPoint, ...]]:
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for point in entry_points(group=GROUP):
+        if point.name not in _BUILTIN_BY_NAME:
+            found.setdefault(point.name, {})[_package(point)] = point
+    return {name: tuple(points.values()) for name, points in found.items()}
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else point.value
 
 
 @cache
 def _load(plugin: EntryPoint) -> AlgorithmInfo:
-    source = f"the algorithm {plugin.name!r} of {plugin.value}"
+    source = f"the algorithm {plugin.name!r} of {plugin.value} ({_package(plugin)})"
     try:
         loaded = plugin.load()
-    except Exception as problem:  # whatever a foreign module raises while it is imported
+    except (Exception, SystemExit) as problem:  # whatever a foreign module raises while it is imported
         raise _wrong_name(f"{source} cannot be loaded: {type(problem).__name__}: {problem}") from problem
     if not isinstance(loaded, AlgorithmInfo):
         raise _wrong_name(f"{source} is a {type(loaded).__name__}, not a pykatib AlgorithmInfo")

@@ -13,9 +13,13 @@ def command(name: str | None, output: str) -> None:
 
     Some names are both: then both are printed.
     """
+    from pykatib.algorithms import registry
     from pykatib.cli.catalog import documents, documents_of, lines_of, overview_lines
+    from pykatib.cli.refusals import warn
     from pykatib.cli.shapes import print_document
 
+    for note in registry.notes():
+        warn(note)
     if output != "table":
         found = documents() if name is None else documents_of(name)
         print_document(found[0] if name is not None and len(found) == 1 else found, output)

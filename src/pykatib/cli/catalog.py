@@ -25,7 +25,14 @@ def overview_lines() -> Iterator[str]:
         except InvalidInput as error:
             rows.append((name, str(error), ""))
             continue
-        rows.append((name, info.summary, ", ".join(setting.name for setting in info.settings)))
+        package = registry.package_of(name)
+        rows.append(
+            (
+                name,
+                f"{info.summary} [{package}]" if package else info.summary,
+                ", ".join(setting.name for setting in info.settings),
+            )
+        )
     yield from words.columns(_HEADER, rows)
     yield ""
     yield "Early stopping (spec.earlyStopping):"
@@ -66,6 +73,9 @@ def _stopping_lines(name: str) -> Iterator[str]:
 def _search_lines(name: str) -> Iterator[str]:
     info = registry.info(name)
     yield f"{info.name}: {info.summary}"
+    package = registry.package_of(name)
+    if package:
+        yield f"It comes from the package {package}."
     for holds, text in (
         (info.exhausts, "Proposes each point of a finite space once, then ends the Experiment."),
         (info.architecture, "Searches for an architecture: it reads spec.nasConfig instead of spec.parameters."),
@@ -88,7 +98,7 @@ def _setting_lines(settings: Sequence[SettingInfo]) -> Iterator[str]:
 
 def documents() -> list[dict[str, Any]]:
     """All of them as plain JSON."""
-    return [_search_document(name) for name in registry.names()] + [
+    return [_readable_document(name) for name in registry.names()] + [
         _stopping_document(name) for name in stopping.names()
     ]
 
@@ -100,11 +110,19 @@ def documents_of(name: str) -> list[dict[str, Any]]:
     return [*found, _stopping_document(name)] if is_stopping else found
 
 
+def _readable_document(name: str) -> dict[str, Any]:
+    try:
+        return _search_document(name)
+    except InvalidInput as error:  # of a package: it must not hide the others
+        return {"name": name, "kind": "search", "package": registry.package_of(name), "error": str(error)}
+
+
 def _search_document(name: str) -> dict[str, Any]:
     info = registry.info(name)
     return {
         "name": info.name,
         "kind": "search",
+        "package": registry.package_of(name) or "pykatib",
         "summary": info.summary,
         "exhausts": info.exhausts,
         "architecture": info.architecture,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from http.client import HTTPSConnection
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,9 @@ from pykatib.kube.admission.patches import additions, differences
 from pykatib.kube.admission.reviews import ALLOWED, Request, Verdict, answered, refusing
 from pykatib.kube.admission.server import WebhookServer
 from pykatib.kube.certificates import made
+from pykatib.kube.entry import known_config
+from pykatib.kube.live_config import LiveConfig
+from pykatib.store.kubernetes.api_server import ApiServer
 
 TREES = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.text("ab/~", max_size=3),
@@ -286,3 +290,13 @@ def test_no_rule_speaks_of_deletions_and_pods_of_others_never_wait_for_long() ->
         assert webhook["clientConfig"]["service"]["name"] == "katib-controller"
         assert base64.b64decode(webhook["clientConfig"]["caBundle"]) == b"PEM"
     assert [webhook["timeoutSeconds"] for webhook in webhooks if webhook["failurePolicy"] == "Ignore"] == [3]
+
+
+def test_before_katib_config_is_known_nothing_is_decided_by_it() -> None:
+    unreachable = ApiServer(httpx.Client(base_url="http://127.0.0.1:1"))
+    config = LiveConfig(unreachable, "kubeflow")
+    assert known_config(config).collectors == {}
+    config.read()
+    with pytest.raises(Unavailable, match="katib-config is not known"):
+        known_config(config)
+    unreachable.close()

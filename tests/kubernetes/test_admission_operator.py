@@ -261,4 +261,10 @@ def test_of_two_operators_each_answers_with_one_certificate_and_one_may_be_kille
     assert "Traceback" not in log.read_text()
 
 
-COLLECTORS = "runtime: {metricsCollectors: [{kind: StdOut, image: example.org/sidecar}]}"
+COLLECTORS = """
+apiVersion: config.kubeflow.org/v1beta1
+kind: KatibConfig
+runtime:
+  metricsCollectors:
+  - {kind: StdOut, image: example.org/sidecar}
+"""

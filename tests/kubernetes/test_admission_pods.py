@@ -15,9 +15,19 @@ from pykatib.api import names, wire
 from pykatib.api.errors import InvalidInput, NotFound, PykatibError
 from pykatib.api.meta import ObjectMeta, OwnerReference
 from pykatib.api.objects import WorkerJob
-from pykatib.api.shared import CollectorSpec, MetricsCollectorSpec, ObjectiveSpec
+from pykatib.api.shared import (
+    AlgorithmSpec,
+    CollectorSpec,
+    EarlyStoppingRule,
+    EarlyStoppingSpec,
+    MetricsCollectorSpec,
+    ObjectiveSpec,
+    Setting,
+)
+from pykatib.api.suggestion import Suggestion, SuggestionSpec
 from pykatib.api.trial import Trial, TrialSpec
-from pykatib.kube.collector_settings import ClusterInjection, CollectorConfig, collectors_in
+from pykatib.kube.cluster_injection import ClusterInjection
+from pykatib.kube.katib_config import read_katib_config
 from pykatib.kube.pod_labels import labelled
 from pykatib.store.kubernetes.api_server import MERGE_PATCH, ApiServer
 
@@ -31,8 +41,12 @@ runtime:
   - kind: StdOut
     image: example.org/sidecar
     resources: {limits: {memory: 64Mi, cpu: -1}}
-  - kind: File
-    image: " "
+  suggestions:
+  - algorithmName: theirs
+    image: example.org/theirs
+  earlyStoppings:
+  - algorithmName: their-stop
+    image: example.org/stop
 """
 SIDECAR = "metrics-logger-and-collector"
 
@@ -44,13 +58,12 @@ def bench(cluster: Cluster, server: ApiServer, namespace: str) -> Iterator[Bench
     server.request(
         "PATCH", f"/api/v1/namespaces/{namespace}", body=json.dumps(label).encode(), content_type=MERGE_PATCH
     )
-    body = {"metadata": {"name": "katib-config"}, "data": {"katib-config.yaml": CONFIG}}
-    server.request("POST", f"/api/v1/namespaces/{namespace}/configmaps", body=json.dumps(body).encode())
+    config = read_katib_config(CONFIG)
     account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
     wait_for("the service account", lambda: is_there(server, account))
 
     def injection(asked: ApiServer) -> ClusterInjection:
-        return ClusterInjection(CollectorConfig(asked, namespace), "db:6789")
+        return ClusterInjection(asked, lambda: config, db_manager_address="db:6789")
 
     with serving(cluster, server, namespace, namespace, injection=injection) as opened:
         yield opened
@@ -82,15 +95,18 @@ def create(bench: Bench, path: str, tree: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def trial(bench: Bench, name: str = "search-1") -> dict[str, Any]:
+def trial(
+    bench: Bench, *, rules: tuple[EarlyStoppingRule, ...] = (), labels: dict[str, str] | None = None
+) -> dict[str, Any]:
     """A Trial that reads StdOut."""
     spec = TrialSpec(
         objective=ObjectiveSpec(names.MINIMIZE, None, "loss"),
         run_spec=msgspec.Raw(msgspec.json.encode(JOB_TEMPLATE)),
         metrics_collector=MetricsCollectorSpec(collector=CollectorSpec(names.STDOUT)),
         primary_container_name="training",
+        early_stopping_rules=rules,
     )
-    value = Trial(metadata=ObjectMeta(name=name, namespace=bench.namespace), spec=spec)
+    value = Trial(metadata=ObjectMeta(name="search-1", namespace=bench.namespace, labels=labels or {}), spec=spec)
     return create(bench, "/apis/kubeflow.org/v1beta1/trials", json.loads(wire.encode(value)))
 
 
@@ -209,12 +225,24 @@ def test_jobs_of_trials_have_the_label_in_their_pod_templates() -> None:
     assert labelled(stranger) == stranger
 
 
-@pytest.mark.parametrize("text", ["", "runtime:", "runtime: {metricsCollectors: }", "kind: KatibConfig"])
-def test_a_config_that_says_nothing_names_no_collector(text: str) -> None:
-    assert collectors_in(text) == {}
+def test_a_trial_of_a_service_announces_its_stop_there_and_shares_its_volume(bench: Bench) -> None:
+    spec = SuggestionSpec(
+        algorithm=AlgorithmSpec("theirs", (Setting("suggestion_trial_dir", "/opt/katib/data"),)),
+        early_stopping=EarlyStoppingSpec("their-stop"),
+        resume_policy=names.FROM_VOLUME,
+    )
+    suggestion = Suggestion(metadata=ObjectMeta(name="search", namespace=bench.namespace), spec=spec)
+    create(bench, "/apis/kubeflow.org/v1beta1/suggestions", json.loads(wire.encode(suggestion)))
+    rules = (EarlyStoppingRule("loss", "0.5", "greater", 2),)
+    owners = owned_by(
+        job(bench, "search-1", owned_by(trial(bench, rules=rules, labels={names.LABEL_EXPERIMENT: "search"})))
+    )
 
+    made = pod(bench, "worker", owners)
 
-@pytest.mark.parametrize("text", ["a: [", "- 1", "runtime: 3", "runtime: {metricsCollectors: [{kind: 3}]}"])
-def test_a_config_that_cannot_be_read_is_told(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - yaml's words and msgspec's
-        collectors_in(text)
+    primary, sidecar = made["spec"]["containers"]
+    assert f"search-theirs.{bench.namespace}:6788" in sidecar["args"]
+    (mount,) = [mount for mount in primary["volumeMounts"] if mount["name"] == "suggestion-volume"]
+    assert (mount["mountPath"], mount["subPath"]) == ("/opt/katib/data", "search/search-1")
+    claims = [volume.get("persistentVolumeClaim") for volume in made["spec"]["volumes"]]
+    assert {"claimName": "search-theirs"} in claims

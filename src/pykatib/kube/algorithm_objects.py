@@ -42,8 +42,12 @@ class KubeObject(NamedTuple):
 
 def service_name(suggestion: Suggestion) -> str:
     """The name of everything that is made for a Suggestion."""
-    algorithm = (suggestion.spec.algorithm or AlgorithmSpec()).algorithm_name
-    return f"{suggestion.metadata.name}-{algorithm}"
+    return service_name_of(suggestion.metadata.name, (suggestion.spec.algorithm or AlgorithmSpec()).algorithm_name)
+
+
+def service_name_of(suggestion: str, algorithm: str) -> str:
+    """The same, by the names of both."""
+    return f"{suggestion}-{algorithm}"
 
 
 def deployment_path(suggestion: Suggestion) -> str:

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any
 
+from pykatib.api.errors import Unavailable
 from pykatib.kube.admission.catalog import Services
 from pykatib.kube.admission.service import WebhookOptions, Webhooks
 from pykatib.kube.algorithm_deployments import cluster_algorithms
-from pykatib.kube.collector_settings import ClusterInjection, CollectorConfig
+from pykatib.kube.cluster_injection import ClusterInjection
 from pykatib.kube.health import Answer, HealthServer, Page
+from pykatib.kube.katib_config import KatibConfig
 from pykatib.kube.leases import LeaderElection
 from pykatib.kube.live_config import LiveConfig
 from pykatib.kube.logs import set_up_logging
@@ -47,6 +49,14 @@ def all_ready(parts: Sequence[Page]) -> Answer:
     """The first part that is not ready, else that all are."""
     answers = [part() for part in parts]
     return next((answer for answer in answers if answer.status != 200), answers[-1])
+
+
+def known_config(config: LiveConfig) -> KatibConfig:
+    """katib-config; raises Unavailable where none could be read yet, for an empty one would refuse what should not be."""
+    current = config.current
+    if config.problem and current == KatibConfig():
+        raise Unavailable(f"katib-config is not known: {config.problem}")
+    return current
 
 
 def run_operator(
@@ -100,7 +110,9 @@ def run_operator(
             walls=TemplateWalls(core_namespace),
             services=lambda: Services(config.current.served_algorithms(), config.current.served_early_stoppings()),
             injection=lambda asked: ClusterInjection(
-                CollectorConfig(asked, core_namespace), db_manager or db_manager_address(os.environ)
+                asked,
+                lambda: known_config(config),
+                db_manager_address=db_manager or db_manager_address(os.environ),
             ),
         )
 

@@ -27,6 +27,8 @@ from pykatib.kube.template_walls import TemplateWalls, finder
 from pykatib.runtime.algorithm_host import AlgorithmGateway, AlgorithmHost
 from pykatib.runtime.clock import Clock, SystemClock
 from pykatib.runtime.control_plane import ControlPlane
+from pykatib.runtime.curve_reading import CurveReader
+from pykatib.runtime.early_stops import EarlyStops
 from pykatib.runtime.thinking import ThinkingHost
 from pykatib.store.contract import ObservationStore
 from pykatib.store.kubernetes.api_server import ApiServer
@@ -93,6 +95,8 @@ class Operator:
         self._answered: deque[Reference] = deque()  # Experiments whose algorithms have thought
         self._store: KubernetesStore | None = None
         self._pool: ThreadPoolExecutor | None = None
+        self._curves: CurveReader | None = None
+        self._reading: ThreadPoolExecutor | None = None
         self._writer_count = writer_count
         self._stopping = False
         self._lost = False
@@ -124,6 +128,8 @@ class Operator:
                 self._work(*started)
             return LEASE_LOST if self._lost else STOPPED
         finally:
+            if self._reading is not None:
+                self._reading.shutdown(cancel_futures=True)
             if self._pool is not None:  # what has been begun is brought to its end, or to the next write's failure
                 self._pool.shutdown(cancel_futures=True)
             if self._store is not None:
@@ -211,9 +217,20 @@ class Operator:
                 templates_for=self._templates_for,
             )
             plane.start()
+            stops = EarlyStops(store, self._observations, self._clock, hears_all=False)
+            stops.start()
         except PykatibError:
             hearing.close()
             raise
+        # A thread of its own: a DB manager that does not answer must not hold up writes.
+        reading = self._reading = ThreadPoolExecutor(1, thread_name_prefix="pykatib-curves")
+        self._curves = CurveReader(
+            stops,
+            self._observations,
+            self._clock,
+            executor=lambda act: _submit(reading, act),
+            wake=self._waiter.wake,
+        )
         return plane
 
     def _hear_answer(self, experiment: Reference) -> None:
@@ -230,6 +247,8 @@ class Operator:
                 plane.look_at(Reference(names.SUGGESTION, answered.namespace, answered.name))
             if self._server.is_failing and not self._is_answering():
                 continue
+            if self._curves is not None:
+                self._curves.tick()
             for _ in range(STEPS_BETWEEN_NEWS):
                 if self._is_over() or not plane.step():
                     break

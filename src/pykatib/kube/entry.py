@@ -52,7 +52,7 @@ def all_ready(parts: Sequence[Page]) -> Answer:
 
 
 def known_config(config: LiveConfig) -> KatibConfig:
-    """katib-config; raises Unavailable where none could be read yet, for an empty one would refuse what should not be."""
+    """katib-config; raises Unavailable where none could be read yet, for an empty one would refuse too much."""
     current = config.current
     if config.problem and current == KatibConfig():
         raise Unavailable(f"katib-config is not known: {config.problem}")

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from planner_samples import FAILURE, SUCCESS
 
+from pykatib.api.defaults import FITTING_CONDITIONS
 from pykatib.api.meta import ObjectMeta
 from pykatib.api.objects import WorkerJob
 from pykatib.control.verdict import Verdict, judge
@@ -24,6 +25,17 @@ def condition(kind: str, status: str = "True", **words: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
+        # Since 1.31 a Job says what it will come to while its pods still end.
+        pytest.param({"conditions": [condition("SuccessCriteriaMet")]}, Verdict("running"), id="about to succeed"),
+        pytest.param({"conditions": [condition("FailureTarget")]}, Verdict("running"), id="about to fail"),
+        pytest.param(
+            {"conditions": [condition("SuccessCriteriaMet"), condition("Complete")]}, Verdict("succeeded"), id="1.31"
+        ),
+        pytest.param(
+            {"conditions": [condition("FailureTarget", reason="a"), condition("Failed", reason="R")]},
+            Verdict("failed", "R"),
+            id="failed, 1.31",
+        ),
         pytest.param({}, Verdict("running"), id="no status"),
         pytest.param({"conditions": []}, Verdict("running"), id="no conditions"),
         pytest.param({"conditions": [condition("Complete")]}, Verdict("succeeded"), id="complete"),
@@ -58,3 +70,25 @@ def test_the_default_conditions_of_a_job(status: Any, expected: Verdict) -> None
 )
 def test_conditions_of_other_kinds(status: Any, success: str, state: str) -> None:
     assert judged(status, success, "").state == state
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "state"),
+    [
+        ("JAXJob", {"conditions": [condition("Running"), condition("Succeeded")]}, "succeeded"),
+        ("PaddleJob", {"conditions": [condition("Failed")]}, "failed"),
+        ("RayJob", {"jobStatus": "RUNNING", "jobDeploymentStatus": "Running"}, "running"),
+        ("RayJob", {"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Complete"}, "succeeded"),
+        ("RayJob", {"jobStatus": "FAILED", "jobDeploymentStatus": "Complete"}, "failed"),
+        ("RayJob", {"jobDeploymentStatus": "Failed", "reason": "DeadlineExceeded"}, "failed"),
+        ("Workflow", {"phase": "Running"}, "running"),
+        ("Workflow", {"phase": "Succeeded"}, "succeeded"),
+        ("Workflow", {"phase": "Failed"}, "failed"),
+        ("Workflow", {"phase": "Error"}, "failed"),
+        ("PipelineRun", {"conditions": [condition("Succeeded", "Unknown")]}, "running"),
+        ("PipelineRun", {"conditions": [condition("Succeeded")]}, "succeeded"),
+        ("PipelineRun", {"conditions": [condition("Succeeded", "False")]}, "failed"),
+    ],
+)
+def test_the_conditions_that_users_are_told_fit_their_kinds(kind: str, status: Any, state: str) -> None:
+    assert judged(status, *FITTING_CONDITIONS[kind]).state == state

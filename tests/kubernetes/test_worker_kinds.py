@@ -12,7 +12,7 @@ from stand_in import experiment, has_ended, read_experiment, wait_for
 
 from pykatib.api import names, wire
 from pykatib.api.conditions import find_condition, is_true
-from pykatib.api.defaults import default_experiment
+from pykatib.api.defaults import FITTING_CONDITIONS, default_experiment
 from pykatib.api.errors import AlreadyExists, NotFound
 from pykatib.api.experiment import Experiment
 from pykatib.api.shared import MetricLog
@@ -57,7 +57,7 @@ def kubeflow(kind: str, success_condition: str = "", failure_condition: str = ""
 
 KINDS = [
     *(kubeflow(kind) for kind in ("TFJob", "PyTorchJob", "MPIJob", "XGBoostJob")),  # by Katib's defaults
-    *(kubeflow(kind, by_condition("Succeeded"), by_condition("Failed")) for kind in ("PaddleJob", "JAXJob")),
+    *(kubeflow(kind, *FITTING_CONDITIONS[kind]) for kind in ("PaddleJob", "JAXJob")),
     Kind(
         "trainer.kubeflow.org",
         "v1alpha1",
@@ -72,9 +72,8 @@ KINDS = [
         "v1alpha1",
         "Workflow",
         {"phase": "Succeeded"},
-        {"phase": "Failed", "message": "a step failed"},
-        'status.[@this].#(phase=="Succeeded")#',
-        'status.[@this].#(phase=="Failed")#',
+        {"phase": "Error", "message": "a step could not be started"},
+        *FITTING_CONDITIONS["Workflow"],
     ),
     Kind(
         "tekton.dev",
@@ -82,8 +81,7 @@ KINDS = [
         "PipelineRun",
         conditions("Succeeded"),
         {"conditions": [{"type": "Succeeded", "status": "False", "reason": "Failed"}]},
-        by_condition("Succeeded"),
-        'status.conditions.#(type=="Succeeded")#|#(status=="False")#',
+        *FITTING_CONDITIONS["PipelineRun"],
     ),
     Kind(
         "ray.io",
@@ -91,8 +89,7 @@ KINDS = [
         "RayJob",
         {"jobStatus": "SUCCEEDED"},
         {"jobStatus": "FAILED", "message": "a task failed"},
-        'status.[@this].#(jobStatus=="SUCCEEDED")#',
-        'status.[@this].#(jobStatus=="FAILED")#',
+        *FITTING_CONDITIONS["RayJob"],
     ),
 ]
 

@@ -54,6 +54,22 @@ KIND_DEFAULTS: Final[dict[str, KindDefaults]] = {
     names.CALLABLE_JOB: KindDefaults(_COMPLETE, _FAILED, {}),  # pykatib's own kind
 }
 
+FITTING_CONDITIONS: Final[dict[str, tuple[str, str]]] = {
+    # Success and failure of kinds for which Katib has no defaults: what their users are told to write down.
+    "JAXJob": (_SUCCEEDED, _FAILED),
+    "PaddleJob": (_SUCCEEDED, _FAILED),
+    "RayJob": (
+        'status.[@this].#(jobStatus=="SUCCEEDED")#',
+        # The second: the cluster or the submitter failed, and the job has no status of its own.
+        '[status.[@this].#(jobStatus=="FAILED"),status.[@this].#(jobDeploymentStatus=="Failed")]',
+    ),
+    "Workflow": (
+        'status.[@this].#(phase=="Succeeded")#',
+        '[status.[@this].#(phase=="Failed"),status.[@this].#(phase=="Error")]',
+    ),
+    "PipelineRun": (_SUCCEEDED, 'status.conditions.#(type=="Succeeded")#|#(status=="False")#'),
+}
+
 
 def default_experiment(experiment: Experiment) -> Experiment:
     """The Experiment with everything said that it leaves open."""

@@ -14,6 +14,7 @@ import gjson
 import msgspec
 
 from pykatib.api import names
+from pykatib.api.defaults import FITTING_CONDITIONS, KIND_DEFAULTS
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import ExperimentSpec, TrialParameterSpec, TrialTemplate
 from pykatib.api.objects import ConfigMap
@@ -186,9 +187,10 @@ def _places(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _check_conditions(template: TrialTemplate, kind: object) -> Iterator[FieldError]:
-    for field, condition in (
-        ("successCondition", template.success_condition),
-        ("failureCondition", template.failure_condition),
+    fitting = FITTING_CONDITIONS.get(str(kind), KIND_DEFAULTS[names.JOB][:2])
+    for field, condition, example in (
+        ("successCondition", template.success_condition, fitting[0]),
+        ("failureCondition", template.failure_condition, fitting[1]),
     ):
         if not condition:
             of_kind = (
@@ -196,8 +198,7 @@ def _check_conditions(template: TrialTemplate, kind: object) -> Iterator[FieldEr
             )
             yield FieldError(
                 f"{PATH}.{field}",
-                f"is required{of_kind}: a GJSON query over the worker job's status, such as "
-                'status.conditions.#(type=="Complete")#|#(status=="True")#',
+                f"is required{of_kind}: a GJSON query over the worker job's status, such as {example}",
             )
         else:
             problem = condition_problem(condition)

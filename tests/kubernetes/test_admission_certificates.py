@@ -13,7 +13,7 @@ from local_control_plane import Cluster
 from stand_in import wait_for
 from webhook_bench import Bench, experiment_of, serving
 
-from pykatib.api.errors import InvalidInput, NotFound, PykatibError
+from pykatib.api.errors import InvalidInput, NotFound, PykatibError, Unavailable
 from pykatib.kube.certificate_keeper import CONFIGURATION_PATHS, CertificateKeeper
 from pykatib.kube.certificates import LIFETIME, Certificates, made, problem_with
 from pykatib.store.kubernetes.api_server import MERGE_PATCH, ApiServer
@@ -242,3 +242,44 @@ def test_a_secret_that_others_keep_is_served_and_never_written(
     finally:
         keeper.close()
     assert served == [theirs]
+
+
+class CutOff(ApiServer):
+    """A connection of a process that is ended after so many requests."""
+
+    left = 0
+
+    def request(self, *given: Any, **named: Any) -> bytes:
+        """As long as the process lives."""
+        if self.left == 0:
+            raise Unavailable("this process has ended")
+        self.left -= 1
+        return super().request(*given, **named)
+
+
+@pytest.mark.parametrize("cut_after", range(6))
+def test_whoever_is_ended_between_two_requests_is_taken_over_from(
+    cluster: Cluster, server: ApiServer, namespace: str, cut_after: int
+) -> None:
+    bench = Bench(cluster, server, namespace, "kubeflow")
+    bench.configure("https://127.0.0.1:1")
+    served: list[Certificates] = []
+    connection = CutOff.connect(cluster.kubeconfig)
+    assert isinstance(connection, CutOff)
+    connection.left = cut_after
+    options = {"namespace": namespace, "secret_name": "webhook-cert", "configuration_name": bench.name}
+    ended = CertificateKeeper(connection, hosts=hosts(namespace), serve=served.append, **options)
+    successor = keeper_of(cluster, bench, served)
+    try:
+        with pytest.raises(Unavailable):
+            ended.look()
+        assert served == [], "it is served only when it is trusted"
+        successor.look()
+        found = secret_of(bench)
+        assert [each.certificate for each in served] == [found["tls.crt"]]
+        assert bundles_of(bench) == {found["ca.crt"]}
+        assert found["ca.crt"].count(b"BEGIN") == 1, "made once"
+    finally:
+        ended.close()
+        successor.close()
+        bench.close()

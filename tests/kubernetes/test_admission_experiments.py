@@ -169,6 +169,12 @@ def test_defaults_are_filled_in_and_nothing_else_is_changed(bench: Bench) -> Non
     assert spec["algorithm"] == given["algorithm"]
 
 
+def test_a_name_may_be_left_to_the_api_server(bench: Bench) -> None:
+    made = post(bench, {"metadata": {"generateName": "tune-"}})
+    assert made["metadata"]["name"].startswith("tune-")
+    assert made["spec"]["resumePolicy"] == "Never"
+
+
 def test_a_template_of_the_experiments_own_namespace_is_read(bench: Bench) -> None:
     assert post(bench, FROM_CONFIG_MAP, name="from-config-map")["spec"]["trialTemplate"]["configMap"]
 
@@ -287,3 +293,22 @@ def test_of_a_sound_config_map_only_the_other_mistakes_are_told(bench: Bench) ->
         post(bench, {**changes, "spec.maxTrialCount": 0})
     assert {error.path for error in caught.value.errors} == {"spec.maxTrialCount"}
     assert post(bench, changes, name="from-unlabelled")
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
+def test_a_manifest_may_be_applied_again_and_its_budget_raised(bench: Bench, tmp_path: Path) -> None:
+    def apply(changes: dict[str, Any]) -> tuple[int, str]:
+        file = tmp_path / "experiment.yaml"
+        file.write_text(yaml.safe_dump(json.loads(manifest(bench, {"metadata.name": "applied", **changes}))))
+        command = ["kubectl", "--kubeconfig", bench.cluster.kubeconfig, "apply", "-f", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    assert apply({}) == (0, "experiment.kubeflow.org/applied created\n")
+    assert apply({})[0] == 0
+    assert apply({"spec.maxTrialCount": 9}) == (0, "experiment.kubeflow.org/applied configured\n")
+    status, words = apply({"spec.maxTrialCount": 9, "spec.parameters[0].name": "rate"})
+    assert status != 0
+    assert "spec.parameters: cannot be changed once the Experiment exists" in words
+    stored = json.loads(bench.server.request("GET", f"{bench.experiments}/applied"))["spec"]
+    assert (stored["maxTrialCount"], stored["parameters"][0]["name"]) == (9, "lr")

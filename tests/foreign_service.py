@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import grpc
 
 from pykatib.rpc import messages
-from pykatib.rpc.services import SUGGESTION, full_name
+from pykatib.rpc.services import EARLY_STOPPING, SUGGESTION, full_name
 from pykatib.rpc.serving import Serving
 
 
@@ -28,6 +28,7 @@ class ForeignService:
         self.labels: Mapping[str, str] = {}
         self.trial_name: Callable[[int], str] = lambda value: f"theirs-{value}"
         self.refusal: str | None = None
+        self.stopping: list[messages.GetEarlyStoppingRulesRequest] = []
         self._asked_port = port
         self._serving: Serving | None = None
         self._lock = threading.Lock()
@@ -47,7 +48,13 @@ class ForeignService:
             ),
         }
         handler = grpc.method_handlers_generic_handler(full_name(SUGGESTION), methods)
-        self._serving = Serving(f"127.0.0.1:{self._asked_port}", [handler])
+        rules = grpc.unary_unary_rpc_method_handler(
+            self._rules,
+            request_deserializer=messages.GetEarlyStoppingRulesRequest.FromString,
+            response_serializer=messages.GetEarlyStoppingRulesReply.SerializeToString,
+        )
+        stopping = grpc.method_handlers_generic_handler(full_name(EARLY_STOPPING), {"GetEarlyStoppingRules": rules})
+        self._serving = Serving(f"127.0.0.1:{self._asked_port}", [handler, stopping])
         self._asked_port = self._serving.port
         self._serving.start()
         return self
@@ -83,6 +90,15 @@ class ForeignService:
             to = reply.parameter_assignments.add(trial_name=self.trial_name(value), labels=self.labels)
             to.assignments.add(name=self.parameter, value=str(value))
         reply.algorithm.algorithm_settings.add(name="state", value=str(last + request.current_request_number))
+        return reply
+
+    def _rules(
+        self, request: messages.GetEarlyStoppingRulesRequest, context: grpc.ServicerContext
+    ) -> messages.GetEarlyStoppingRulesReply:
+        """A rule that never holds: the loss is above a million."""
+        self.stopping.append(request)
+        reply = messages.GetEarlyStoppingRulesReply()
+        reply.early_stopping_rules.add(name="loss", value="1000000", comparison=messages.GREATER, start_step=4)
         return reply
 
     def _validate(

@@ -11,14 +11,23 @@ import grpc
 import msgspec
 import pytest
 from local_control_plane import Cluster
-from stand_in import StandIn, check_invariants, experiment, has_ended, read_experiment, read_suggestion, wait_for
+from stand_in import (
+    StandIn,
+    check_invariants,
+    experiment,
+    has_ended,
+    read_all,
+    read_experiment,
+    read_suggestion,
+    wait_for,
+)
 from test_operator import running
 
 from foreign_service import ForeignService
 from pykatib.api import names, wire
 from pykatib.api.conditions import find_condition
 from pykatib.api.errors import NotFound
-from pykatib.api.shared import AlgorithmSpec
+from pykatib.api.shared import AlgorithmSpec, EarlyStoppingSpec
 from pykatib.kube.algorithm_deployments import cluster_algorithms
 from pykatib.kube.live_config import LiveConfig
 from pykatib.kube.operator import Operator
@@ -42,14 +51,15 @@ class Scene:
         self.service.parameter = "lr"
         self.stand_in = StandIn(ApiServer.connect(cluster.kubeconfig), namespace, self.observations)
 
-    def configure(self, *entries: str) -> None:
-        """Writes katib-config with these entries of `runtime.suggestions`."""
+    def configure(self, *entries: str, stopping: str = "") -> None:
+        """Writes katib-config with these entries of `runtime.suggestions`, and one of `runtime.earlyStoppings`."""
         text = "apiVersion: config.kubeflow.org/v1beta1\nkind: KatibConfig\nruntime:\n  suggestions:\n"
+        beside = f"  earlyStoppings: [{stopping}]\n" if stopping else ""
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": "katib-config"},
-            "data": {"katib-config.yaml": text + "".join(f"    - {entry}\n" for entry in entries)},
+            "data": {"katib-config.yaml": text + "".join(f"    - {entry}\n" for entry in entries) + beside},
         }
         path = f"/api/v1/namespaces/{self.namespace}/configmaps/katib-config?fieldManager=tests&force=true"
         self.server.request("PATCH", path, body=json.dumps(body).encode(), content_type="application/apply-patch+yaml")
@@ -64,7 +74,13 @@ class Scene:
             ApiServer.connect(self.cluster.kubeconfig),
             self.observations,
             namespace=self.namespace,
-            host=lambda done: cluster_algorithms(services, config, done, address_of=lambda _: self.service.address),
+            host=lambda done: cluster_algorithms(
+                services,
+                config,
+                done,
+                db_manager_address="db.here:6789",
+                address_of=lambda *_: self.service.address,
+            ),
         )
         try:
             with running(operator):
@@ -73,10 +89,15 @@ class Scene:
             config.close()
             services.close()
 
-    def create(self, *, trials: int = 4, policy: str = names.NEVER, algorithm: str = "halton") -> None:
+    def create(
+        self, *, trials: int = 4, policy: str = names.NEVER, algorithm: str = "halton", early_stopping: str = ""
+    ) -> None:
         """Applies an Experiment that asks for the algorithm."""
         made = experiment(self.namespace, trials=trials, parallel=2)
-        spec = msgspec.structs.replace(made.spec, algorithm=AlgorithmSpec(algorithm), resume_policy=policy)
+        early = EarlyStoppingSpec(early_stopping) if early_stopping else None
+        spec = msgspec.structs.replace(
+            made.spec, algorithm=AlgorithmSpec(algorithm), resume_policy=policy, early_stopping=early
+        )
         path = f"/apis/kubeflow.org/v1beta1/namespaces/{self.namespace}/experiments"
         self.server.request("POST", path, body=wire.encode(msgspec.structs.replace(made, spec=spec)))
 
@@ -88,11 +109,11 @@ class Scene:
             return False
         return True
 
-    def make_available(self, status: str = "True") -> None:
+    def make_available(self, deployment: str = DEPLOYMENT) -> None:
         """Plays the Deployment controller once the Deployment is there."""
-        wait_for("the Deployment", lambda: self.is_there(DEPLOYMENT))
-        body = {"status": {"conditions": [{"type": "Available", "status": status}]}}
-        path = DEPLOYMENT.format(self.namespace) + "/status"
+        wait_for("the Deployment", lambda: self.is_there(deployment))
+        body = {"status": {"conditions": [{"type": "Available", "status": "True"}]}}
+        path = deployment.format(self.namespace) + "/status"
         self.server.request("PATCH", path, body=json.dumps(body).encode(), content_type=MERGE_PATCH)
 
     def condition(self, kind: str) -> tuple[str, str] | None:
@@ -225,6 +246,45 @@ def test_a_deployment_that_was_deleted_is_made_again_when_the_service_is_gone(sc
         wait_for("the end", scene.has_ended)
     check_invariants(scene.server, scene.namespace, scene.stand_in)
     assert any("a broken Pod" in text for text in scene.events())
+
+
+def test_what_keeps_a_deployment_from_its_pods_is_said(scene: Scene) -> None:
+    scene.configure(ENTRY)
+    with scene.operating():
+        scene.create()
+        wait_for("the Deployment", lambda: scene.is_there(DEPLOYMENT))
+        trouble = {"type": "ReplicaFailure", "status": "True", "message": "pods are forbidden: exceeded quota"}
+        body = json.dumps({"status": {"conditions": [trouble]}}).encode()
+        path = DEPLOYMENT.format(scene.namespace) + "/status"
+        scene.server.request("PATCH", path, body=body, content_type=MERGE_PATCH)
+        wait_for("the word", lambda: any("forbidden: exceeded quota" in text for text in scene.events()))
+        scene.make_available()
+        wait_for("the end", scene.has_ended)
+
+
+def test_early_stopping_that_is_an_image_runs_beside_the_algorithms_and_its_rules_reach_trials(scene: Scene) -> None:
+    scene.configure("{algorithmName: random, image: example.org/random}", stopping="{algorithmName: stop, image: i}")
+    deployment = DEPLOYMENT.replace("halton", "random")
+    with scene.operating():
+        scene.create(algorithm="random", early_stopping="stop", trials=2)
+        scene.make_available(deployment=deployment)
+        wait_for("the end", scene.has_ended)
+    assert {request.db_manager_address for request in scene.service.stopping} == {"db.here:6789"}
+    rule = {"name": "loss", "value": "1000000", "comparison": "greater", "startStep": 4}
+    for kind in read_all(scene.server, scene.namespace, "trials"):
+        spec = kind["spec"]
+        assert isinstance(spec, dict)
+        assert spec["earlyStoppingRules"] == [rule]
+
+
+def test_early_stopping_that_is_an_image_needs_the_algorithms_image(scene: Scene) -> None:
+    scene.configure(ENTRY, stopping="{algorithmName: stop, image: i}")
+    with scene.operating():
+        scene.create(algorithm="random", early_stopping="stop")
+        wait_for("the end", lambda: scene.condition("Failed") is not None)
+    found = find_condition(read_suggestion(scene.server, scene.namespace).status.conditions, names.FAILED)
+    assert found is not None
+    assert "'stop' runs beside its algorithm's image, and katib-config has none for 'random'" in found.message
 
 
 def test_a_deployment_of_somebody_else_is_said_and_waited_for(scene: Scene) -> None:

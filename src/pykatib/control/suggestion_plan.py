@@ -22,7 +22,7 @@ from pykatib.api.conditions import (
 )
 from pykatib.api.experiment import Experiment
 from pykatib.api.lifecycle import is_completed
-from pykatib.api.shared import ParameterAssignment, Setting
+from pykatib.api.shared import EarlyStoppingRule, ParameterAssignment, Setting
 from pykatib.api.suggestion import Suggestion, SuggestionStatus, TrialAssignment
 from pykatib.api.times import rfc3339
 
@@ -38,12 +38,14 @@ class Proposed(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """What an algorithm has answered. `settings` are kept in the Suggestion's status and come back with each question.
 
+    `rules` of an early stopping service are for each of the Trials to be.
     `is_deployed` says that it came from a service that was made for this Experiment, which is therefore ready.
     """
 
     proposals: tuple[Proposed, ...] = ()
     settings: tuple[Setting, ...] = ()
     is_deployed: bool = False
+    rules: tuple[EarlyStoppingRule, ...] = ()
 
 
 def missing_count(suggestion: Suggestion, experiment: Experiment) -> int:
@@ -188,6 +190,7 @@ def with_proposals(
     *,
     wanted: int,
     settings: Sequence[Setting] = (),
+    rules: tuple[EarlyStoppingRule, ...] = (),
 ) -> SuggestionStatus:
     """The status with an algorithm's answer appended; fewer proposals than `wanted` mean that there are no more.
 
@@ -200,6 +203,7 @@ def with_proposals(
             name=proposal.name or trial_name(meta.name, meta.uid, status.suggestion_count + place),
             parameter_assignments=proposal.assignments,
             labels=proposal.labels,
+            early_stopping_rules=rules,
         )
         for place, proposal in enumerate(proposals[:wanted])
     ]

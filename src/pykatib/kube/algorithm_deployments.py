@@ -18,11 +18,11 @@ from pykatib.api.conditions import is_true
 from pykatib.api.errors import AlreadyExists, FieldError, InvalidInput, NotFound, Unavailable
 from pykatib.api.experiment import Experiment
 from pykatib.api.meta import ObjectMeta, Reference
-from pykatib.api.shared import AlgorithmSpec
+from pykatib.api.shared import AlgorithmSpec, EarlyStoppingSpec
 from pykatib.api.suggestion import Suggestion
 from pykatib.control.suggestion_plan import was_deployed
 from pykatib.kube.algorithm_objects import KubeObject, deployment_path, objects_of, service_name, service_path
-from pykatib.kube.katib_config import PORT, EarlyStoppingEntry, KatibConfig, SuggestionEntry
+from pykatib.kube.katib_config import EARLY_STOPPING_PORT, PORT, EarlyStoppingEntry, KatibConfig, SuggestionEntry
 from pykatib.kube.live_config import LiveConfig
 from pykatib.rpc.algorithm_services import FixedAddress, ServiceAsker, Station
 from pykatib.runtime.algorithm_host import AlgorithmGateway, AlgorithmHost
@@ -57,9 +57,9 @@ class _Version(msgspec.Struct):
     minor: str = ""
 
 
-def cluster_address(suggestion: Suggestion) -> str:
+def cluster_address(suggestion: Suggestion, port: int) -> str:
     """Where the cluster's DNS has the service of a Suggestion."""
-    return f"{service_name(suggestion)}.{suggestion.metadata.namespace}:{PORT}"
+    return f"{service_name(suggestion)}.{suggestion.metadata.namespace}:{port}"
 
 
 class AlgorithmDeployments:
@@ -69,7 +69,7 @@ class AlgorithmDeployments:
         server: the cluster.
         config: katib-config.
         changed: told, from any thread, of an Experiment whose service has become ready, or is no longer.
-        address_of: where the Service of a Suggestion is reached.
+        address_of: where a port of a Suggestion's Service is reached.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class AlgorithmDeployments:
         config: LiveConfig,
         *,
         changed: Callable[[Reference], None],
-        address_of: Callable[[Suggestion], str] = cluster_address,
+        address_of: Callable[[Suggestion, int], str] = cluster_address,
     ) -> None:
         self._server = server
         self._config = config
@@ -91,7 +91,14 @@ class AlgorithmDeployments:
         """Where an Experiment's service is. Raises InvalidInput, Unavailable where katib-config names none."""
         config = self._config.current
         name = (suggestion.spec.algorithm or AlgorithmSpec()).algorithm_name
-        entry = config.service_of(name)
+        early = suggestion.spec.early_stopping
+        beside = config.early_stopping_service_of(early.algorithm_name) if early is not None else None
+        entry = config.service_of(name, early.algorithm_name if early is not None else "")
+        if beside is not None and (entry is None or entry.address):
+            text = (
+                f"{beside.algorithm_name!r} runs beside its algorithm's image, and katib-config has none for {name!r}"
+            )
+            raise InvalidInput([FieldError("spec.earlyStopping.algorithmName", text)])
         if entry is None:
             if self._config.problem:
                 raise Unavailable(f"katib-config, which may name {name!r}, cannot be used: {self._config.problem}")
@@ -101,14 +108,13 @@ class AlgorithmDeployments:
             raise InvalidInput([FieldError(registry.NAME_PATH, text)])
         if entry.address:
             return FixedAddress(entry.address)
-        early = suggestion.spec.early_stopping
-        beside = config.early_stopping_service_of(early.algorithm_name) if early is not None else None
         return _DeployedService(self, config, entry, beside, suggestion, lambda: self._changed(experiment.reference))
 
     def retire(self, suggestion: Suggestion) -> None:
         """Deletes the Deployment and the Service of a Suggestion, if there are any; volumes stay."""
         name = (suggestion.spec.algorithm or AlgorithmSpec()).algorithm_name
-        entry = self._config.current.service_of(name)
+        early = (suggestion.spec.early_stopping or EarlyStoppingSpec()).algorithm_name
+        entry = self._config.current.service_of(name, early)
         if not was_deployed(suggestion) and (entry is None or entry.address):
             return
         with self._making:
@@ -145,7 +151,11 @@ class AlgorithmDeployments:
             raise Unavailable(f"the {each.body['kind']} {each.name} is there already, and is not this Suggestion's")
 
     def find(self, suggestion: Suggestion) -> bool | None:
-        """Whether the Deployment of a Suggestion is available; None where there is none of its own."""
+        """Whether the Deployment of a Suggestion is available; None where there is none of its own.
+
+        Raises:
+            Unavailable: it will not become so by itself.
+        """
         try:
             found = msgspec.json.decode(self._server.request("GET", deployment_path(suggestion)), type=_Deployment)
         except NotFound:
@@ -153,11 +163,19 @@ class AlgorithmDeployments:
         meta = found.metadata
         if not meta.is_controlled_by(suggestion.metadata.uid) or meta.deletion_timestamp is not None:
             return None
-        return any(each.type == "Available" and each.status == names.TRUE for each in found.status.conditions or ())
+        conditions = {each.type: each for each in found.status.conditions or ()}
+        available = conditions.get("Available")
+        if available is not None and available.status == names.TRUE:
+            return True
+        for kind, bad in (("ReplicaFailure", names.TRUE), ("Progressing", names.FALSE)):
+            trouble = conditions.get(kind)
+            if trouble is not None and trouble.status == bad:
+                raise Unavailable(f"the Deployment {meta.name} is not available: {trouble.message}")
+        return False
 
-    def address_of(self, suggestion: Suggestion) -> str:
+    def address_of(self, suggestion: Suggestion, port: int = PORT) -> str:
         """Where its Service is reached."""
-        return self._address_of(suggestion)
+        return self._address_of(suggestion, port)
 
     def knows_grpc_probes(self) -> bool:
         """Whether the cluster's kubelets ask for health by gRPC."""
@@ -220,6 +238,13 @@ class _DeployedService:
             grpc_probes=probes and self._deployments.knows_grpc_probes(),
         )
 
+    @property
+    def stopping_address(self) -> str:
+        """Where the early stopping service in the same Pod is; empty where none is."""
+        if self._early_stopping is None:
+            return ""
+        return self._deployments.address_of(self._suggestion, EARLY_STOPPING_PORT)
+
     def close(self) -> None:
         """Ends `reach`."""
         self._over.set()
@@ -230,17 +255,27 @@ def cluster_algorithms(
     config: LiveConfig,
     done: Callable[[Reference], None],
     *,
-    address_of: Callable[[Suggestion], str] = cluster_address,
+    db_manager_address: str = names.DEFAULT_DB_MANAGER_ADDRESS,
+    address_of: Callable[[Suggestion, int], str] = cluster_address,
 ) -> AlgorithmGateway:
     """The algorithms of a cluster: pykatib's own in this process, the others where katib-config says."""
     deployments = AlgorithmDeployments(server, config, changed=done, address_of=address_of)
 
     def is_served(experiment: Experiment) -> bool:
         name = (experiment.spec.algorithm or AlgorithmSpec()).algorithm_name
-        return config.current.service_of(name) is not None or name not in registry.names()
+        early = (experiment.spec.early_stopping or EarlyStoppingSpec()).algorithm_name
+        known = config.current
+        return (
+            name not in registry.names()
+            or known.service_of(name) is not None
+            or known.early_stopping_service_of(early) is not None
+        )
 
     return AlgorithmRoutes(
         ThinkingHost(AlgorithmHost(registry.create), done=done),
-        lambda: ThinkingHost(ServiceAsker(deployments.station, retire=deployments.retire), done=done),
+        lambda: ThinkingHost(
+            ServiceAsker(deployments.station, retire=deployments.retire, db_manager_address=db_manager_address),
+            done=done,
+        ),
         is_served=is_served,
     )

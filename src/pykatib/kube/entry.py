@@ -100,7 +100,9 @@ def run_operator(
         namespace=namespace,
         election=election,
         core_namespace=core_namespace,
-        host=lambda done: cluster_algorithms(algorithm_server, config, done),
+        host=lambda done: cluster_algorithms(
+            algorithm_server, config, done, db_manager_address=db_manager or db_manager_address(os.environ)
+        ),
     )
     admission: Webhooks | None = None
     if webhooks is not None:

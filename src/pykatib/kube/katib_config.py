@@ -142,10 +142,14 @@ class KatibConfig(msgspec.Struct, frozen=True):
         """The early stopping for which an image runs beside a suggestion service."""
         return tuple(name for name in self.early_stoppings if self.early_stopping_service_of(name) is not None)
 
-    def service_of(self, algorithm: str) -> SuggestionEntry | None:
-        """The entry whose service is asked for an algorithm; None where it runs in the operator's process."""
+    def service_of(self, algorithm: str, early_stopping: str = "") -> SuggestionEntry | None:
+        """The entry whose service is asked for an algorithm; None where it runs in the operator's process.
+
+        Early stopping that is an image runs beside the algorithm's, which is therefore used too.
+        """
         entry = self.suggestions.get(algorithm)
-        return entry if entry is not None and _is_used(entry) else None
+        beside = self.early_stopping_service_of(early_stopping) is not None
+        return entry if entry is not None and (beside or _is_used(entry)) else None
 
     def early_stopping_service_of(self, name: str) -> EarlyStoppingEntry | None:
         """The entry whose image runs beside a suggestion service; None where pykatib has that early stopping."""

@@ -9,12 +9,14 @@ import threading
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from pykatib.api.errors import Unavailable
+from pykatib.api.errors import InvalidInput, PykatibError, Unavailable
 from pykatib.api.experiment import Experiment
 from pykatib.api.meta import Reference
+from pykatib.api.shared import EarlyStoppingRule
 from pykatib.api.suggestion import Suggestion
 from pykatib.control.suggestion_plan import Answer
 from pykatib.control.view import ExperimentView
+from pykatib.rpc.early_stopping_client import EarlyStoppingClient
 from pykatib.rpc.suggestion_client import SuggestionClient
 
 PATIENCE_SECONDS = 5.0
@@ -33,6 +35,11 @@ class Station(Protocol):
         """The service's address, once it can be asked there. Raises Unavailable, InvalidInput."""
         ...
 
+    @property
+    def stopping_address(self) -> str:
+        """Where the early stopping service beside it is; empty where none is."""
+        ...
+
     def close(self) -> None:
         """Nobody waits for it any more; ends `reach`."""
         ...
@@ -42,6 +49,7 @@ class FixedAddress:
     """A service that somebody else runs."""
 
     is_ready: bool | None = None
+    stopping_address = ""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -87,8 +95,16 @@ class _ServiceQuestion:
     """One question to a service."""
 
     def __init__(
-        self, line: _Line, experiment: Experiment, suggestion: Suggestion, view: ExperimentView, count: int
+        self,
+        line: _Line,
+        experiment: Experiment,
+        suggestion: Suggestion,
+        view: ExperimentView,
+        count: int,
+        *,
+        db_manager_address: str,
     ) -> None:
+        self._db_manager_address = db_manager_address
         self._line = line
         self._experiment = experiment
         self._suggestion = suggestion
@@ -103,8 +119,25 @@ class _ServiceQuestion:
         client = self._line.client()
         if not self._suggestion.status.suggestion_count:
             client.validate(self._experiment)
+        rules = self._rules()  # first: a service may count what it has proposed as handed out
         answer = client.suggest(self._experiment, self._suggestion, self._trials, self._count)
-        return Answer(answer.proposals, answer.settings, self.is_ready is not None)
+        return Answer(answer.proposals, answer.settings, self.is_ready is not None, rules)
+
+    def _rules(self) -> tuple[EarlyStoppingRule, ...]:
+        address, stopping = self._line.station.stopping_address, self._experiment.spec.early_stopping
+        if not address or stopping is None:
+            return ()
+        client = EarlyStoppingClient(address)
+        try:
+            if not self._suggestion.status.suggestion_count:
+                client.validate(stopping)
+            return client.rules(self._experiment, self._trials, db_manager_address=self._db_manager_address)
+        except (InvalidInput, Unavailable):
+            raise
+        except PykatibError as error:  # its own faults must not be taken for ours
+            raise PykatibError(str(error)) from error
+        finally:
+            client.close()
 
 
 class ServiceAsker:
@@ -116,11 +149,13 @@ class ServiceAsker:
         *,
         retire: Callable[[Suggestion], None] = lambda _: None,
         patience_seconds: float = PATIENCE_SECONDS,
+        db_manager_address: str = "",
     ) -> None:
         """`station` knows where an Experiment's service is; `retire` ends one that was made for a Suggestion."""
         self._station = station
         self._retire = retire
         self._patience_seconds = patience_seconds
+        self._db_manager_address = db_manager_address
         self._lines: dict[_Key, _Line] = {}
 
     def question(
@@ -131,7 +166,7 @@ class ServiceAsker:
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = _Line(self._station(experiment, suggestion), self._patience_seconds)
-        return _ServiceQuestion(line, experiment, suggestion, view, count)
+        return _ServiceQuestion(line, experiment, suggestion, view, count, db_manager_address=self._db_manager_address)
 
     def forget(self, reference: Reference, uid: str) -> None:
         """Closes the connection; a question under way ends without an answer."""

@@ -383,7 +383,12 @@ class ControlPlane:
             else:
                 self._algorithm_failures.pop(uid, None)
                 status = with_proposals(
-                    suggestion, experiment, answer.proposals, wanted=wanted, settings=answer.settings
+                    suggestion,
+                    experiment,
+                    answer.proposals,
+                    wanted=wanted,
+                    settings=answer.settings,
+                    rules=answer.rules,
                 )
                 if answer.is_deployed:
                     status = deployment_status(status, is_ready=True, now=now)

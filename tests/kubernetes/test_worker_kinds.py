@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from local_control_plane import Cluster
 from stand_in import experiment, has_ended, read_experiment, wait_for
+from worker_crds import JobKind, install, remove
 
 from pykatib.api import names, wire
 from pykatib.api.conditions import find_condition, is_true
 from pykatib.api.defaults import FITTING_CONDITIONS, default_experiment
-from pykatib.api.errors import AlreadyExists, NotFound
 from pykatib.api.experiment import Experiment
 from pykatib.api.shared import MetricLog
 from pykatib.api.trial import Trial
@@ -96,48 +96,12 @@ KINDS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def stubs(cluster: Cluster) -> Iterator[None]:
-    """Definitions of these kinds without a schema, where the cluster has none."""
+    """Definitions of these kinds, where the cluster has none."""
     server = ApiServer.connect(cluster.kubeconfig)
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    made: list[str] = []
-    for kind in KINDS:
-        version = {
-            "name": kind.version,
-            "served": True,
-            "storage": True,
-            "subresources": {"status": {}},
-            "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-        }
-        words = {
-            "kind": kind.kind,
-            "plural": kind.plural,
-            "singular": kind.kind.lower(),
-            "listKind": f"{kind.kind}List",
-        }
-        definition = {
-            "metadata": {"name": f"{kind.plural}.{kind.group}"},
-            "spec": {"group": kind.group, "names": words, "scope": "Namespaced", "versions": [version]},
-        }
-        try:
-            server.request("POST", path, body=json.dumps(definition).encode())
-        except AlreadyExists:
-            continue
-        made.append(f"{kind.plural}.{kind.group}")
-    for kind in KINDS:
-        wait_for(kind.kind, lambda kind=kind: is_served(server, kind))  # type: ignore[misc]
+    made = install(server, [JobKind(kind.group, kind.version, kind.kind) for kind in KINDS])
     yield
-    for name in made:
-        server.request("DELETE", f"{path}/{name}")
+    remove(server, made)
     server.close()
-
-
-def is_served(server: ApiServer, kind: Kind) -> bool:
-    """Whether the API server knows a kind by now."""
-    try:
-        server.request("GET", f"/apis/{kind.group}/{kind.version}/namespaces/default/{kind.plural}")
-    except NotFound:
-        return False
-    return True
 
 
 def of_kind(kind: Kind, namespace: str, **limits: int) -> Experiment:

@@ -175,7 +175,7 @@ def test_the_command_that_is_made_runs(tmp_path: Path) -> None:
     done = subprocess.run([*command, *main["args"]], stdout=subprocess.PIPE, timeout=60)
     assert (done.returncode, done.stdout) == (4, b"loss=1\n")
     assert (tmp_path / "metrics.log").read_text() == "loss=1\n"
-    assert (tmp_path / "exit").read_text() == "4\n"
+    assert (tmp_path / "exit").read_text() == "4 /main\n"
 
 
 def test_a_sidecar_passes_the_restricted_pod_security_level() -> None:

@@ -54,7 +54,7 @@ def test_every_exit_code_is_the_program_s(tmp_path: Path, shell: list[str]) -> N
     for code in codes:
         got, _, _ = run(["sh", "-c", f"exit {code}"], tmp_path, shell, log=False)
         assert got == code
-        assert (tmp_path / "c" / "exit").read_text() == f"{code}\n"
+        assert (tmp_path / "c" / "exit").read_text() == f"{code} /main\n"
 
 
 @shells
@@ -162,7 +162,7 @@ def test_stopping_ends_the_whole_group_and_counts_as_success(tmp_path: Path, she
         printed, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert printed.decode().splitlines()[-1] == "Training Container was Early Stopped"
-    assert (control / "exit").read_text() == "0\n"
+    assert (control / "exit").read_text() == "0 /main\n"
     child = int((tmp_path / "child").read_text())
     wait_for(lambda: not Path(f"/proc/{child}").exists() or _is_zombie(child))
 
@@ -192,7 +192,7 @@ def test_a_restarted_container_begins_anew(tmp_path: Path, shell: list[str]) -> 
     assert run(["sh", "-c", "echo a; exit 5"], tmp_path, shell)[0] == 5
     code, printed, kept = run(["sh", "-c", "echo b"], tmp_path, shell)
     assert (code, printed, kept) == (0, "b\n", "a\nb\n")
-    assert (tmp_path / "c" / "exit").read_text() == "0\n"
+    assert (tmp_path / "c" / "exit").read_text() == "0 /main\n"
 
 
 @pytest.mark.skipif("busybox" not in INSTALLED, reason="there is no busybox")

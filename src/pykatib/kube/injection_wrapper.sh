@@ -91,5 +91,5 @@ if [ -e "$katib_c/early-stopped" ]; then
   katib_r=0
 fi
 umask 022
-echo "$katib_r" >"$katib_c/exit"
+echo "$katib_r /main" >"$katib_c/exit"
 exit "$katib_r"

@@ -86,7 +86,7 @@ class WrappedProgram:
             text = (self._folder / EXIT_FILE).read_text()
         except FileNotFoundError:
             return None
-        return int(text) if text.endswith("\n") else None
+        return int(text.split()[0]) if text.endswith("\n") else None
 
     def _is_gone(self) -> bool:
         """Whether the wrapper was started and holds its FIFO no longer."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from optimizers import NUMERIC_ONLY
 from results import Row, rows
 from scipy import stats
 
@@ -145,7 +146,9 @@ def main() -> None:
     parser.add_argument("--budgets", nargs="+", default=["25", "50", "100", "200"])
     parser.add_argument("--split", choices=("development", "held-out", "all"), default="all")
     parser.add_argument("--by", choices=("family", "problem"), help="a table for each")
-    parser.add_argument("--numeric", action="store_true", help="only spaces without categories, which cma needs")
+    parser.add_argument(
+        "--numeric", action="store_true", help="only spaces without categories; cma is in these tables only"
+    )
     parser.add_argument("--seeds", type=int, help="only the first so many")
     parser.add_argument("--share", type=float, default=0.25, help="of the problems, for a method to be in a table")
     parser.add_argument("--losses", action="store_true", help="where another is better than --against by a factor")
@@ -161,7 +164,8 @@ def main() -> None:
     chosen = [r for r in unique.values() if options.split == "all" or r["held_out"] == (options.split == "held-out")]
     chosen = [r for r in chosen if not options.methods or r["method"] in options.methods]
     chosen = [r for r in chosen if options.seeds is None or r["seed"] < options.seeds]
-    chosen = [r for r in chosen if not options.numeric or r["numeric"]]
+    # What knows no categories would otherwise keep all problems that have some out of every table.
+    chosen = [r for r in chosen if (r["numeric"] if options.numeric else r["method"] not in NUMERIC_ONLY)]
     groups: dict[tuple[int, str], list[Row]] = defaultdict(list)
     for row in chosen:
         groups[row["parallel"], row[options.by] if options.by else options.split].append(row)

@@ -4,6 +4,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import click
 
@@ -15,6 +16,8 @@ from pykatib.control.view import is_finished, trial_state
 from pykatib.embedded.folders import HomeFolders
 from pykatib.store.lock import holder_of
 from pykatib.store.reader import SqliteReader
+from pykatib.workers.attempts import AttemptFolder
+from pykatib.workers.distributed.report import read_report
 from pykatib.workers.logfile import LogTail, printable
 from pykatib.workers.logfile import follow as follow_file
 
@@ -30,6 +33,7 @@ def print_log(
     follow: bool,
     tail: int | None,
     attempt_number: int | None,
+    replica: str | None = None,
 ) -> None:
     """Prints a Trial's output. Raises NotFound where there is none."""
     trial = find_one(reader, Trial, name, namespace)
@@ -49,15 +53,30 @@ def print_log(
     number = attempt_number or max(attempts)
     if attempt_number is None and len(attempts) > 1:
         click.echo(f"This is attempt {number}, the last; --attempt shows others.", err=True)
+    path = attempts[number].log if replica is None else _log_of(attempts[number], replica, name)
     if follow and attempt_number is None:
 
         def has_ended() -> bool:
             return attempts_of(folders, trial)[-1:] != [attempts[number]] or is_over()
 
-        _print(follow_file(attempts[number].log, stop=has_ended), tail=None)
+        _print(follow_file(path, stop=has_ended), tail=None)
         return
-    with LogTail(attempts[number].log) as log:
+    with LogTail(path) as log:
         _print((line for lines in log.drain() for line in lines), tail=tail)
+
+
+def _log_of(attempt: AttemptFolder, replica: str, name: str) -> Path:
+    """The log of a replica; the one whose output is the attempt's has no log of its own."""
+    ends = [one.name for one in read_report(attempt.path).replicas]
+    logs = {path.stem: path for path in attempt.replica_logs()}
+    if replica in logs:
+        return logs[replica]
+    if logs and replica in ends:
+        return attempt.log
+    known = ", ".join(ends or logs)
+    if not known:
+        raise NotFound(f"Trial {name} has no replicas; without --replica its output is printed")
+    raise NotFound(f"Trial {name} has no replica {replica!r} with output of its own; replicas: {known}")
 
 
 def _print(lines: Iterable[bytes], *, tail: int | None) -> None:

@@ -12,6 +12,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TINY = {
     "big_output.py": (("--megabytes", "2"), "metrics 10 of 10"),
     "cli_startup.py": (("--rounds", "1"), "katib --help"),
+    "early_stopping.py": (("--curves", "3", "--epochs", "2", "--trials", "3", "--rounds", "2"), "best one missed"),
     "sidecar.py": (("--rounds", "1", "--lines", "20"), "PrometheusMetric  first value"),
     "spawn_rate.py": (("--count", "4"), "supervised"),
     "subprocess_trials.py": (("--count", "6", "--rounds", "1"), "CPU per Trial"),

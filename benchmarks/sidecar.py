@@ -3,7 +3,8 @@
     python benchmarks/sidecar.py [--rounds 5] [--lines 10000]
 
 Each round is a process, which reports to a DB manager on SQLite that is there already. "first" is from its start to
-the arrival of the first value, which a program had written before; memory is the highest that the kernel saw, of
+the arrival of the first value, which a program had written before (with StdOut and File, in a report of some thousand
+lines), and "CPU" what it had taken of a processor by then; memory is the highest that the kernel saw, of
 which "own" is not shared with other processes of the same program.
 """
 
@@ -138,9 +139,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for kind, taken in rounds(arguments, Path(folder)):
             first = statistics.median(one.first_seconds for one in taken)
-            peak, own = (max(one[at] for one in taken) / 1024 for at in (1, 2))
+            cpu = statistics.median(one.first_cpu_seconds for one in taken)
+            peak, own = max(one.peak_kib for one in taken) / 1024, max(one.own_kib for one in taken) / 1024
             print(
-                f"{kind:17} first value after {first:.2f} s (median), memory {peak:.1f} MiB at most, own {own:.1f} MiB"
+                f"{kind:17} first value after {first:.2f} s, CPU {cpu:.2f} s (medians); "
+                f"memory {peak:.1f} MiB at most, own {own:.1f} MiB"
             )
 
 

@@ -43,7 +43,7 @@ def description(found: KatibObject, reader: SqliteReader, folders: HomeFolders, 
 
 
 def _field(name: str, value: str) -> str:
-    return f"{name + ':':<{_WIDTH}}{value}"
+    return f"{name + ':' if name else '':<{_WIDTH}}{value}"
 
 
 def _experiment(found: Experiment, folders: HomeFolders) -> Iterator[str]:

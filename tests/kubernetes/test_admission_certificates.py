@@ -283,3 +283,31 @@ def test_whoever_is_ended_between_two_requests_is_taken_over_from(
         ended.close()
         successor.close()
         bench.close()
+
+
+def test_what_is_missing_is_said_once_while_it_lasts(
+    cluster: Cluster, server: ApiServer, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(cluster, server, namespace, "kubeflow")
+    served: list[Certificates] = []
+    keeper = keeper_of(cluster, bench, served, seconds_between_looks=0.02)
+
+    def missing() -> list[str]:
+        return [
+            record.message
+            for record in caplog.records
+            if "there is no" in record.message and record.levelname == "WARNING"
+        ]
+
+    with caplog.at_level("WARNING"):
+        keeper.start()
+        wait_for("a certificate", lambda: bool(served))
+        written = json.loads(server.request("GET", bench.secret))["metadata"]["resourceVersion"]
+        threading.Event().wait(0.5)
+        keeper.close()
+    assert sorted(missing()) == [
+        f"there is no mutatingwebhookconfiguration {bench.name}",
+        f"there is no validatingwebhookconfiguration {bench.name}",
+    ]
+    assert json.loads(server.request("GET", bench.secret))["metadata"]["resourceVersion"] == written
+    assert len(served) == 1

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_LOOKS = 5.0
 SETTLING_SECONDS = 2.0
 """How long an API server may take to notice a change of the authorities that it trusts."""
+WRITE_ATTEMPTS = 5
 JSON_PATCH = "application/json-patch+json"
 
 CONFIGURATION_PATHS = tuple(
@@ -85,7 +86,8 @@ class CertificateKeeper:
         self._now = now
         self._seconds = seconds_between_looks
         self._served: Certificates | None = None
-        self._told = ""
+        self._told: set[str] = set()  # at this look, and at the one before
+        self._told_before: set[str] = set()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -105,17 +107,23 @@ class CertificateKeeper:
         while True:
             try:
                 self.look()
-                self._told = ""
             except PykatibError as error:
                 self._tell(f"the webhooks' certificates cannot be looked after: {error}")
             except Exception:  # whatever it is must not end the renewal for good
                 logger.exception("looking after the webhooks' certificates failed")
+            self._told_before, self._told = self._told, set()
             if self._over.wait(self._seconds):
                 return
 
     def look(self) -> None:
         """One look. Raises Unavailable and its like where the API server cannot be asked."""
-        found = self._agreed()
+        for attempt in range(WRITE_ATTEMPTS):
+            try:
+                found = self._agreed()
+                break
+            except (Conflict, NotFound):
+                if attempt == WRITE_ATTEMPTS - 1 or self._over.wait(0.05):
+                    raise
         if found is None:
             return
         if self._makes_them:
@@ -130,7 +138,10 @@ class CertificateKeeper:
         self._served = found
 
     def _agreed(self) -> Certificates | None:
-        """What the Secret holds, once that is usable; None where somebody else was faster to write it."""
+        """What the Secret holds, made usable where it is not; None where that is left to others, who have not yet.
+
+        Raises Conflict or NotFound where somebody has written or deleted it in between.
+        """
         secret = self._read()
         found = _certificates_of(secret)
         now = self._now()
@@ -149,11 +160,7 @@ class CertificateKeeper:
         else:
             logger.info("making a certificate: %s", problem)
             wanted = made(self._hosts, now=now, trusted=_readable(found.authorities, now) + trusted)
-        try:
-            self._write(secret, wanted)
-        except (Conflict, NotFound):
-            self._over.wait(0.05)
-            return None if self._over.is_set() else self._agreed()
+        self._write(secret, wanted)
         return wanted
 
     def _read(self) -> Secret | None:
@@ -194,9 +201,10 @@ class CertificateKeeper:
                 logger.info("%s was changed by somebody else: %s", path, error)
 
     def _tell(self, text: str) -> None:
-        if text != self._told:
-            self._told = text
+        """Says it once for as long as it lasts."""
+        if text not in self._told | self._told_before:
             logger.warning("%s", text)
+        self._told.add(text)
 
 
 def bundle_patch(configuration: Any, bundle: str) -> list[dict[str, Any]]:

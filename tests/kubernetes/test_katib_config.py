@@ -100,6 +100,8 @@ def test_an_image_for_an_algorithm_of_ours_is_passed_over_and_that_is_noted() ->
     assert config.names_algorithm("halton")
     assert not config.names_algorithm("haltom")
     assert config.names_early_stopping("theirstop")
+    assert config.service_of("random", "theirstop") is not None, "it runs beside the algorithm's image"
+    assert config.service_of("random", "medianstop") is None
 
 
 @pytest.mark.parametrize("how", ["image: i, inProcess: false", 'address: "tpe.ml:6789"'], ids=["image", "address"])

@@ -292,3 +292,15 @@ def test_wrong_arguments_are_told_all_at_once(arguments: list[str], words: list[
     lines = [json.loads(line)["message"] for line in done.stderr.splitlines()]
     for word in words:
         assert any(word in line for line in lines), lines
+
+
+def test_output_that_was_read_is_freed_while_the_program_goes_on(pod: Pod) -> None:
+    program = (
+        "import time\nfor i in range(60):\n    print('x' * (1 << 20)); print(f'loss={i}', flush=True)\ntime.sleep(60)"
+    )
+    pod.start_python(program)
+    pod.start_sidecar()
+    wait_for(lambda: len(values(pod.address)) == 60, "the reports")
+    status = pod.log.stat()
+    assert status.st_size > 60 << 20
+    assert status.st_blocks * 512 < 45 << 20

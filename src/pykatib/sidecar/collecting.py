@@ -6,7 +6,6 @@ nothing is read twice; and rules hear what was spooled, so a successor that read
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,7 +50,7 @@ class Collecting:
             metric_names=options.objective.metric_names,
             log_path=path,
             source_path=path,
-            log_bound=LogBound() if _may_be_cut(options, path) else None,
+            log_bound=LogBound(),
             scrape_interval_seconds=options.poll_seconds,
             start=spool.last.positions if spool.last is not None else (),
         )
@@ -109,8 +108,3 @@ class Collecting:
         for log in logs:
             if self._rules.hear(log):
                 self._is_to_stop = True
-
-
-def _may_be_cut(options: Options, path: Path) -> bool:
-    """Whether the file is the copy of the output that the wrapper has made for us to free as it is read."""
-    return options.collector.kind == names.STDOUT and (not path.exists() or os.access(path, os.W_OK))

@@ -127,8 +127,7 @@ class LogTail:
         self.caught_up = True
         if self._fd is None:
             try:
-                mode = os.O_RDONLY if self._bound is None else os.O_RDWR  # making a hole is writing
-                self._fd = os.open(self.path, mode | os.O_CLOEXEC)
+                self._fd = self._open()
             except FileNotFoundError:
                 return b""
         chunk = os.pread(self._fd, max_bytes, self._offset)
@@ -146,6 +145,14 @@ class LogTail:
                 return self._after_hole(self._fd, max_bytes, lines)
         self.caught_up = len(chunk) < max_bytes
         return chunk
+
+    def _open(self) -> int:
+        if self._bound is not None:
+            try:
+                return os.open(self.path, os.O_RDWR | os.O_CLOEXEC)  # making a hole is writing
+            except PermissionError:  # of another user: it is read, and stays as long as it is
+                self._bound = None
+        return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
 
     def _after_hole(self, fd: int, max_bytes: int, lines: list[bytes]) -> bytes:
         try:

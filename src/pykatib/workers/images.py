@@ -38,14 +38,14 @@ EXAMPLE_IMAGES: Final[Mapping[str, str]] = {
     "kubeflowkatib/simple-pbt": "simple-pbt",
     "ghcr.io/kubeflow/katib/tf-mnist-with-summaries": "mnist",
     "kubeflowkatib/tf-mnist-with-summaries": "mnist",
-    "ghcr.io/kubeflow/katib/enas-cnn-cifar10-cpu": "enas-cnn-cifar10",
-    "ghcr.io/kubeflow/katib/enas-cnn-cifar10-gpu": "enas-cnn-cifar10",
-    "kubeflowkatib/enas-cnn-cifar10-cpu": "enas-cnn-cifar10",
-    "kubeflowkatib/enas-cnn-cifar10-gpu": "enas-cnn-cifar10",
-    "ghcr.io/kubeflow/katib/darts-cnn-cifar10-cpu": "darts-cnn-cifar10",
-    "ghcr.io/kubeflow/katib/darts-cnn-cifar10-gpu": "darts-cnn-cifar10",
-    "kubeflowkatib/darts-cnn-cifar10-cpu": "darts-cnn-cifar10",
-    "kubeflowkatib/darts-cnn-cifar10-gpu": "darts-cnn-cifar10",
+    "ghcr.io/kubeflow/katib/enas-cnn-cifar10-cpu": "enas_cnn",
+    "ghcr.io/kubeflow/katib/enas-cnn-cifar10-gpu": "enas_cnn",
+    "kubeflowkatib/enas-cnn-cifar10-cpu": "enas_cnn",
+    "kubeflowkatib/enas-cnn-cifar10-gpu": "enas_cnn",
+    "ghcr.io/kubeflow/katib/darts-cnn-cifar10-cpu": "darts_cnn",
+    "ghcr.io/kubeflow/katib/darts-cnn-cifar10-gpu": "darts_cnn",
+    "kubeflowkatib/darts-cnn-cifar10-cpu": "darts_cnn",
+    "kubeflowkatib/darts-cnn-cifar10-gpu": "darts_cnn",
 }
 
 

@@ -1,0 +1,19 @@
+"""Search for the cells of a network, as darts asks for it; all of it is in `pykatib.nas.darts_program`."""
+
+import sys
+
+try:
+    from pykatib.nas.arguments import run_program
+except ModuleNotFoundError as error:
+    sys.exit(f"{sys.executable} has no {error.name}: pip install 'pykatib[nas]'")
+
+
+def main() -> None:
+    """Imports what needs torch only once it is known to be there."""
+    from pykatib.nas import darts_program
+
+    darts_program.main()
+
+
+if __name__ == "__main__":
+    run_program(main)

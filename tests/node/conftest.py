@@ -58,10 +58,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
         state.write_text(json.dumps(known))
         if not known.users:
             state.unlink()
-            if known.is_installation_ours:
-                installation.remove()
             node.was_started = known.is_node_ours
-            node.stop()
+            if known.is_node_ours:
+                node.stop()  # and all that is on it is thrown away
+                installation.remove_data()
+            elif known.is_installation_ours:
+                installation.remove()
 
 
 def _begin(node: RealNode, installation: Installation) -> _Shared:

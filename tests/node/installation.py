@@ -47,9 +47,14 @@ class Installation:
             assert waited.returncode == 0, f"{waited.stdout}{waited.stderr}\n{self.news()}"
 
     def remove(self) -> None:
-        """Takes away all of it: Experiments first, while there is somebody to clean up after them."""
-        self.node.run("delete", "experiments", "--all", "--all-namespaces", "--timeout=60s", check=False)
+        """Takes away all of it: Experiments and their Trials first, while there is somebody to clean up after them."""
+        for kind in ("experiments", "trials"):
+            self.node.run("delete", kind, "--all", "--all-namespaces", "--timeout=120s")
         self.node.run("delete", "--ignore-not-found", "--timeout=120s", "-f", "-", stdin=self.manifest())
+        self.remove_data()
+
+    def remove_data(self) -> None:
+        """Takes away the database's files."""
         shutil.rmtree(DATA, ignore_errors=True)
 
     def news(self) -> str:

@@ -1,5 +1,6 @@
 """Real processes that are stopped early, whichever way their metrics are read; and what is left of them."""
 
+import os
 import random
 import signal
 import socket
@@ -11,17 +12,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from job_bench import PATIENCE_SECONDS, JobBench, condition_of, manifest, py, runs, sh, words_of
 
 from pykatib.api import names
+from pykatib.api.experiment import Experiment
+from pykatib.api.shared import AlgorithmSpec, Setting
 from pykatib.api.trial import Trial
 from pykatib.control.view import trial_state
 from pykatib.embedded.folders import HomeFolders
 from pykatib.store.reader import SqliteReader
 from pykatib.workers.strays import find_strays, find_supervisors
 
+KATIB = Path(os.environ.get("KATIB_MANIFESTS", Path(__file__).parents[2].parent / "shared" / "manifests" / "katib"))
 EVENTS = Path(__file__).parent / "collectors" / "event_files" / "tensorboardx"
 FOREVER = "while :; do sleep 1000; done"
 PUSHES = """
@@ -153,6 +158,24 @@ def test_trials_are_compared_with_those_of_an_earlier_life(bench: JobBench) -> N
     with closing(bench):
         trials = bench.finish(experiment)
         assert [condition_of(trial) for trial in trials] == [names.SUCCEEDED, names.EARLY_STOPPED]
+
+
+@pytest.mark.slow
+def test_katibs_own_example_stops_trials_and_succeeds(bench: JobBench) -> None:
+    pytest.importorskip("sklearn", reason="the example programs train with scikit-learn's images")
+    file = KATIB / "median-stop.yaml"
+    if not file.exists():
+        pytest.skip("KATIB_MANIFESTS names no folder with Katib's example manifests")
+
+    def seeded(found: Experiment) -> Experiment:
+        algorithm = AlgorithmSpec("random", (Setting("random_state", "2"),))
+        return msgspec.structs.replace(found, spec=msgspec.structs.replace(found.spec, algorithm=algorithm))
+
+    experiment = bench.create_from(file.read_text(), folder=file.parent, change=seeded)
+    ends = [condition_of(trial) for trial in bench.finish(experiment)]
+
+    assert {names.SUCCEEDED, names.EARLY_STOPPED} == set(ends)
+    assert bench.status_of(experiment).status.conditions[-1].type == names.SUCCEEDED
 
 
 def _kill(program: "subprocess.Popen[bytes]", home: Path) -> None:

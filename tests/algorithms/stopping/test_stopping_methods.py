@@ -230,7 +230,7 @@ def test_a_method_can_look_at_another_metric() -> None:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(ended=curves_of, running=curves_of, own=st.lists(values, min_size=1, max_size=17), seed=st.integers(0, 99))
 def test_the_order_in_which_others_are_heard_makes_no_difference(
     name: str, ended: Curves, running: Curves, own: Sequence[float], seed: int
@@ -252,6 +252,7 @@ def test_the_order_in_which_others_are_heard_makes_no_difference(
 
 
 @pytest.mark.parametrize("name", SETTINGS)
+@settings(max_examples=40)
 @given(ended=curves_of, own=st.lists(values, min_size=1, max_size=17), cut=st.integers(0, 17))
 def test_it_makes_no_difference_how_many_reports_come_at_once(
     name: str, ended: Curves, own: Sequence[float], cut: int
@@ -265,6 +266,7 @@ def test_it_makes_no_difference_how_many_reports_come_at_once(
 
 
 @pytest.mark.parametrize("name", SETTINGS)
+@settings(max_examples=40)
 @given(own=st.permutations(list(enumerate([3.0, 1.0, NAN, 2.0, 7.0, 7.0, 7.0, 9.0]))))
 def test_reports_out_of_order_end_where_those_in_order_do(name: str, own: list[tuple[int, float]]) -> None:
     others = {"a": [1.0] * 8, "b": [2.0] * 8, "c": [0.5] * 8}
@@ -282,7 +284,7 @@ def test_reports_out_of_order_end_where_those_in_order_do(name: str, own: list[t
 
 @pytest.mark.parametrize("objective", [MINIMISE, MAXIMISE], ids=["minimize", "maximize"])
 @pytest.mark.parametrize("name", COMPARING)
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     others=st.dictionaries(
         st.text("abcdef", min_size=1, max_size=3),
@@ -315,6 +317,7 @@ def test_without_other_trials_nobody_is_stopped(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
+@settings(max_examples=40)
 @given(ended=curves_of, running=st.lists(values, min_size=1, max_size=16))
 def test_a_trial_that_is_forgotten_leaves_no_trace(name: str, ended: Curves, running: Sequence[float]) -> None:
     touched, untouched = (monitor_over(method(name), ended) for _ in range(2))

@@ -90,6 +90,7 @@ def numbers(changes: dict[str, Any]) -> list[float]:
     return [value for value in changes.values() if isinstance(value, float)]
 
 
+@pytest.mark.parametrize("as_kubectl", [True, False], ids=["applied", "posted"])
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
@@ -99,10 +100,10 @@ def numbers(changes: dict[str, Any]) -> list[float]:
     ],
 )
 def test_a_refused_manifest_of_the_local_table_is_refused_by_the_api_server_in_the_same_words(
-    bench: Bench, changes: dict[str, Any], path: str
+    bench: Bench, changes: dict[str, Any], path: str, as_kubectl: bool
 ) -> None:
     with pytest.raises(PykatibError) as caught:
-        post(bench, changes, as_kubectl=True)
+        post(bench, changes, as_kubectl=as_kubectl)
 
     if is_refused_before_us(changes, path):
         return

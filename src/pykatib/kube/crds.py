@@ -5,6 +5,9 @@ by the admission webhooks, which answer with better sentences. What the schema t
 field is nullable exactly where the Python type has None. Users' own manifests (`trialSpec`, `runSpec`,
 `customCollector`) are kept as they are.
 
+What a person writes, an Experiment and its spec, keeps unknown fields too, until admission has refused them by name. An
+API server that drops them, as it does by default, does so without a word and before anybody is asked.
+
     python -m pykatib.kube.crds manifests/crds     writes one file a kind
 
 Valid from Kubernetes 1.20 on: `apiextensions.k8s.io/v1` without validation rules or other later additions.
@@ -89,12 +92,12 @@ def definition(kind: type[Experiment | Suggestion | Trial]) -> Schema:
     }
 
 
-def schema_of(kind: Any) -> Schema:
-    """The structural schema of a Python type."""
+def schema_of(kind: Any, *, keeps_unknown: bool = False) -> Schema:
+    """The structural schema of a Python type; with `keeps_unknown` its structures keep fields that they do not know."""
     options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     given = [option for option in options if option is not type(None)]
     if len(given) == 1:
-        schema = _plain_schema(given[0])
+        schema = _plain_schema(given[0], keeps_unknown=keeps_unknown)
     else:
         if {*given} != {int, str}:
             raise TypeError(f"no structural schema stands for {kind}")
@@ -104,43 +107,48 @@ def schema_of(kind: Any) -> Schema:
     return schema
 
 
-def _plain_schema(kind: Any) -> Schema:
+def _plain_schema(kind: Any, *, keeps_unknown: bool) -> Schema:
     if kind in _SCALARS:
         return dict(_SCALARS[kind])
     if kind is msgspec.Raw:
         return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     origin = get_origin(kind)
     if origin in (tuple, AppendLog):
-        return {"type": "array", "items": schema_of(get_args(kind)[0])}
+        return {"type": "array", "items": schema_of(get_args(kind)[0], keeps_unknown=keeps_unknown)}
     if origin is dict:
-        return {"type": "object", "additionalProperties": schema_of(get_args(kind)[1])}
-    return _struct_schema(kind)
+        values = schema_of(get_args(kind)[1], keeps_unknown=keeps_unknown)
+        return {"type": "object", "additionalProperties": values}
+    return _struct_schema(kind, keeps_unknown=keeps_unknown)
 
 
-def _struct_schema(kind: type) -> Schema:
+def _struct_schema(kind: type, *, keeps_unknown: bool) -> Schema:
     fields = msgspec.structs.fields(kind)
     schema: Schema = {"description": _first_sentence(kind), "type": "object"}
+    if keeps_unknown:
+        schema["x-kubernetes-preserve-unknown-fields"] = True
     required = [field.encode_name for field in fields if field.required]
     if required:
         schema["required"] = required
-    schema["properties"] = {field.encode_name: schema_of(field.type) for field in fields}
+    schema["properties"] = {field.encode_name: schema_of(field.type, keeps_unknown=keeps_unknown) for field in fields}
     return schema
 
 
 def _root_schema(kind: type) -> Schema:
     """Metadata, apiVersion and kind belong to the API server; the status has what only the wire knows beside it."""
     spec, status = (field.type for field in msgspec.structs.fields(kind) if field.name in ("spec", "status"))
-    status_schema = _struct_schema(status)
+    status_schema = _struct_schema(status, keeps_unknown=False)
     status_schema["properties"] |= WIRE_FIELDS.get(kind.__name__, {})
+    is_written_by_hand = kind is Experiment
     return {
         "description": _first_sentence(kind),
         "type": "object",
+        **({"x-kubernetes-preserve-unknown-fields": True} if is_written_by_hand else {}),
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": _struct_schema(spec),
+            "spec": _struct_schema(spec, keeps_unknown=is_written_by_hand),
             "status": status_schema,
         },
     }

@@ -5,8 +5,9 @@ deleted, nor of a change that leaves the spec alone: no rule of ours may keep an
 operator from its work.
 
 A mistake of structure is told by the mutating webhook already, with all the others: behind it the API server would
-check types, and name the first few in its own words. Unknown fields it has dropped before anybody is asked; kubectl
-tells of those, and where it is too old to do so everywhere, the manifest that it leaves in an annotation is read too.
+check types, and name the first few in its own words. The definition has unknown fields kept until here, where they are
+refused. For a definition that does not (an older one of ours), the manifest that kubectl leaves in an annotation is
+read too.
 """
 
 from collections.abc import Callable, Collection
@@ -28,6 +29,7 @@ from pykatib.workers.judging import judge
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 KIND_PATH = "spec.metricsCollectorSpec.collector.kind"
+_NOT_READ = ("apiVersion", "kind", "metadata", "status")
 _READ_METADATA = ("name", "generateName", "namespace", "labels", "annotations")
 
 
@@ -172,9 +174,7 @@ def _readable(given: dict[str, Any], namespace: str) -> dict[str, Any]:
     if isinstance(metadata, dict):
         metadata = {name: metadata[name] for name in _READ_METADATA if name in metadata} | {"namespace": namespace}
     tree = {"apiVersion": given.get("apiVersion"), "kind": given.get("kind"), "metadata": metadata}
-    if "spec" in given:
-        tree["spec"] = given["spec"]
-    return tree
+    return tree | {name: value for name, value in given.items() if name not in _NOT_READ}
 
 
 def _dropped(request: Request) -> tuple[FieldError, ...]:

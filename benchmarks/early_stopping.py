@@ -7,6 +7,8 @@ the machine makes no difference. Regret is what the best of all these Trials rea
 accuracy.
 
     python benchmarks/early_stopping.py --kept /tmp/curves.json
+
+With `--npz` the curves of `learning_curves.py` are taken instead (an array `accuracy`, a row a Trial).
 """
 
 import argparse
@@ -21,6 +23,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from measuring import print_table
 from pykatib.algorithms.stopping import registry
@@ -125,8 +129,12 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=40, help="Trials of a replay")
     parser.add_argument("--rounds", type=int, default=200, help="replays, each of other Trials in another order")
     parser.add_argument("--jobs", type=int, default=1, help="processes that train")
+    parser.add_argument("--npz", type=Path, help="take the first epochs of these curves instead")
     options = parser.parse_args()
-    curves = curves_of(options.kept, options.curves, options.epochs, options.jobs)
+    if options.npz is not None:
+        curves = np.load(options.npz)["accuracy"][:, : options.epochs].astype(float).tolist()
+    else:
+        curves = curves_of(options.kept, options.curves, options.epochs, options.jobs)
     rows = []
     base = 0.0
     for label, (method, settings) in METHODS.items():

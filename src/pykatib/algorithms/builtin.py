@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from pykatib.algorithms.description import AlgorithmInfo, SettingInfo, Settings, from_module
 from pykatib.algorithms.halving.settings import makes_a_ladder, states_its_end, with_room_for_the_resource
-from pykatib.algorithms.nas.descriptions import ARCHITECTURE_SEARCHES
+from pykatib.algorithms.nas.descriptions import ARCHITECTURE_SEARCHES, CUSTOM_OPERATIONS
+from pykatib.algorithms.nas.rules import enas_can_search, searched_by_enas
 from pykatib.algorithms.problem import Problem
 from pykatib.api.errors import FieldError
 
@@ -156,6 +157,26 @@ def acquisition_can_be_had(problem: Problem, settings: Settings) -> Sequence[Fie
             )
         )
     return errors
+
+
+def has_something_to_evolve(problem: Problem, settings: Settings) -> Sequence[FieldError]:
+    """Parameters, or a `nasConfig` as `enas` takes it; and a sample that the population can give."""
+    rule = has_parameters if problem.nas_config is None else enas_can_search
+    errors = list(rule(problem, settings))
+    population, sample = settings["population_size"], settings["sample_size"]
+    if isinstance(population, int) and isinstance(sample, int) and sample > population:
+        errors.append(
+            FieldError(
+                "spec.algorithm.algorithmSettings",
+                f"sample_size must be at most population_size, found {sample} and {population}",
+            )
+        )
+    return errors
+
+
+def searched_by_evolution(problem: Problem, settings: Settings) -> Problem:
+    """The problem whose space is all architectures, where there is a `nasConfig`."""
+    return problem if problem.nas_config is None else searched_by_enas(problem, settings)
 
 
 BUILTIN: tuple[AlgorithmInfo, ...] = (
@@ -314,6 +335,32 @@ BUILTIN: tuple[AlgorithmInfo, ...] = (
         ),
         rules=(has_parameters, makes_a_ladder),
         searched=with_room_for_the_resource,
+    ),
+    AlgorithmInfo(
+        name="regularized-evolution",
+        summary="Better ones of the youngest Trials have children that differ in one gene; parameters or a nasConfig.",
+        create=from_module("pykatib.algorithms.evolution", "RegularizedEvolution"),
+        settings=(
+            RANDOM_STATE,
+            SettingInfo(
+                name="population_size",
+                kind="int",
+                default=50,
+                at_least=2,
+                help="How many of the youngest Trials with a result may have children; as many are random at first.",
+            ),
+            SettingInfo(
+                name="sample_size",
+                kind="int",
+                default=25,
+                at_least=1,
+                help="How many of these are drawn, of which the best has a child: the more, the greedier.",
+            ),
+            CUSTOM_OPERATIONS,
+        ),
+        rules=(has_something_to_evolve,),
+        searched=searched_by_evolution,
+        exhausts=True,
     ),
     *ARCHITECTURE_SEARCHES,
 )

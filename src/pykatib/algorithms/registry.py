@@ -81,7 +81,7 @@ def _check_search(experiment: Experiment) -> tuple[FieldError, ...]:
     except InvalidInput:
         return ()
     errors = tuple(error for rule in chosen.rules for error in rule(problem_of, settings))
-    if chosen.architecture and not errors:
+    if (chosen.architecture or problem_of.nas_config is not None) and not errors:
         # Of other searches, the assignments are the parameters, and the template was held against them before.
         errors = references_to_nothing(experiment, chosen.searched(problem_of, settings).space.names)
     return errors

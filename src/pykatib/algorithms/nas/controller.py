@@ -17,6 +17,7 @@ known, so only the LSTM itself is a loop; choices and attention of all layers ar
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -40,7 +41,7 @@ class ControllerShape:
     tanh_const: float | None = 2.25
     skip_connections: bool = True
 
-    @property
+    @cached_property
     def sizes(self) -> dict[str, tuple[int, ...]]:
         """The weights by name, in the order in which they lie in one flat vector."""
         size, count = self.hidden_size, self.operations
@@ -54,16 +55,16 @@ class ControllerShape:
             "score": (size,),
         }
 
-    @property
+    @cached_property
     def weight_count(self) -> int:
         """How many weights there are."""
-        return sum(int(np.prod(size)) for size in self.sizes.values())
+        return sum(math.prod(size) for size in self.sizes.values())
 
     def views(self, vector: Floats) -> Iterator[tuple[str, Floats]]:
         """The weights as parts of a flat vector."""
         begin = 0
         for name, size in self.sizes.items():
-            end = begin + int(np.prod(size))
+            end = begin + math.prod(size)
             yield name, vector[begin:end].reshape(size)
             begin = end
 

@@ -4,12 +4,14 @@ Applying them twice is the same as applying them once. ConfigMap templates get n
 known here. Parameters of architecture search get none either.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from pykatib.api import names
 from pykatib.api.experiment import Experiment, ParameterSpec, TrialTemplate
+from pykatib.api.objectives import Direction, directions_of
 from pykatib.api.shared import (
     CollectorSpec,
     FileSystemPath,
@@ -80,7 +82,7 @@ def default_experiment(experiment: Experiment) -> Experiment:
             DEFAULT_PARALLEL_TRIAL_COUNT if spec.parallel_trial_count is None else spec.parallel_trial_count
         ),
         resume_policy=spec.resume_policy or names.NEVER,
-        objective=default_objective(spec.objective) if spec.objective is not None else None,
+        objective=default_objective(spec.objective, directions_of(spec)) if spec.objective is not None else None,
         trial_template=_default_template(spec.trial_template) if spec.trial_template is not None else None,
         metrics_collector_spec=_default_collector(spec.metrics_collector_spec or MetricsCollectorSpec()),
         parameters=tuple(_default_parameter(parameter) for parameter in spec.parameters),
@@ -88,15 +90,19 @@ def default_experiment(experiment: Experiment) -> Experiment:
     return msgspec.structs.replace(experiment, spec=spec)
 
 
-def default_objective(objective: ObjectiveSpec) -> ObjectiveSpec:
-    """The objective with a strategy for each of its metrics; the author's own entries stay as they are."""
+def default_objective(objective: ObjectiveSpec, directions: Sequence[Direction] = ()) -> ObjectiveSpec:
+    """The objective with a strategy for each of its metrics; the author's own entries stay as they are.
+
+    As in Katib a metric has the strategy of the objective's type, unless it is an objective with another direction.
+    """
     value = {names.MINIMIZE: names.MIN, names.MAXIMIZE: names.MAX}.get(objective.type, names.LATEST)
+    value_by_name = {metric: names.MAX if maximise else names.MIN for metric, maximise in directions}
     strategies = list(objective.metric_strategies)
     stated = {strategy.name for strategy in strategies}
     for name in objective.metric_names:
         if name not in stated:
             stated.add(name)
-            strategies.append(MetricStrategy(name, value))
+            strategies.append(MetricStrategy(name, value_by_name.get(name, value)))
     return msgspec.structs.replace(objective, metric_strategies=tuple(strategies))
 
 

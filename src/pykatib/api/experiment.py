@@ -9,6 +9,7 @@ from pykatib.api.shared import (
     AlgorithmSpec,
     EarlyStoppingSpec,
     MetricsCollectorSpec,
+    MetricValue,
     ObjectiveSpec,
     Observation,
     ParameterAssignment,
@@ -124,6 +125,13 @@ class OptimalTrial(Value, frozen=True):
     observation: Observation = msgspec.field(default_factory=Observation)
 
 
+class ParetoTrial(Value, frozen=True):
+    """A Trial that no other beats in all objectives, with its value of each (pykatib's own)."""
+
+    trial_name: str = ""
+    metrics: tuple[MetricValue, ...] = ()
+
+
 class ExperimentStatus(Value, frozen=True):
     """Where the Experiment stands. Lists hold Trial names."""
 
@@ -147,6 +155,8 @@ class ExperimentStatus(Value, frozen=True):
     trials_running: int = 0
     trials_early_stopped: int = 0
     trial_metrics_unavailable: int = 0
+    pareto_set: tuple[ParetoTrial, ...] = ()  # pykatib's own: with several objectives; 100 of them where there are more
+    pareto_set_size: int = 0  # pykatib's own: how many there are
     active_seconds: float = 0.0  # pykatib's own: time spent against activeDeadlineSeconds before `active_since`
     active_since: float | None = None  # pykatib's own: since when it counts, in seconds; None while it does not
     reached_trial_count: int | None = None  # pykatib's own: the maxTrialCount that was reached; a larger one restarts

@@ -80,6 +80,13 @@ class Metric(Value, frozen=True, omit_defaults=False):
     latest: str
 
 
+class MetricValue(Value, frozen=True, omit_defaults=False):
+    """The one value of a metric that counts, by its strategy, as text (pykatib's own)."""
+
+    name: str
+    value: str
+
+
 class Observation(Value, frozen=True):
     """The metrics of a Trial, one entry a name."""
 

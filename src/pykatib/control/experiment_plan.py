@@ -18,6 +18,7 @@ from pykatib.api.conditions import (
 from pykatib.api.experiment import Experiment, ExperimentStatus
 from pykatib.api.lifecycle import is_completed, is_restartable
 from pykatib.api.meta import ObjectMeta
+from pykatib.api.objectives import Direction, directions_of
 from pykatib.api.suggestion import Suggestion, SuggestionSpec
 from pykatib.api.times import rfc3339
 from pykatib.api.trial import Trial
@@ -41,7 +42,7 @@ def plan_experiment(
     if experiment.metadata.deletion_timestamp is not None:
         return NOTHING
     status = _with_created(experiment.status, now)
-    status = _with_tallies(status, view)
+    status = _with_tallies(status, view, directions_of(experiment.spec))
     if is_completed(experiment):
         if _wants_restart(experiment):
             status = _restarted(status, now)
@@ -78,11 +79,14 @@ def _with_created(status: ExperimentStatus, now: float) -> ExperimentStatus:
     return msgspec.structs.replace(status, conditions=conditions, start_time=rfc3339(now))
 
 
-def _with_tallies(status: ExperimentStatus, view: ExperimentView) -> ExperimentStatus:
+def _with_tallies(
+    status: ExperimentStatus, view: ExperimentView, directions: tuple[Direction, ...]
+) -> ExperimentStatus:
     pending, running = view.active_names(PENDING), view.active_names(names.RUNNING)
     succeeded, failed = view.finished_names(names.SUCCEEDED), view.finished_names(names.FAILED)
     killed, early_stopped = view.finished_names(names.KILLED), view.finished_names(names.EARLY_STOPPED)
     unavailable = view.finished_names(names.METRICS_UNAVAILABLE)
+    front = view.pareto_front(directions)
     return ExperimentStatus(
         start_time=status.start_time,
         completion_time=status.completion_time,
@@ -104,6 +108,8 @@ def _with_tallies(status: ExperimentStatus, view: ExperimentView) -> ExperimentS
         trials_running=len(running),
         trials_early_stopped=len(early_stopped),
         trial_metrics_unavailable=len(unavailable),
+        pareto_set=front.shown() if front is not None else (),
+        pareto_set_size=len(front) if front is not None else 0,
         active_seconds=status.active_seconds,
         active_since=status.active_since,
         reached_trial_count=status.reached_trial_count,

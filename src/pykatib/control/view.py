@@ -8,10 +8,12 @@ that had ended before are in the order of their creation. Which Trial is best do
 
 from pykatib.api import names
 from pykatib.api.experiment import OptimalTrial
+from pykatib.api.objectives import Direction
 from pykatib.api.sequences import EMPTY_LOG, AppendLog
 from pykatib.api.suggestion import TrialAssignment
 from pykatib.api.trial import Trial
 from pykatib.control.observation import number_of, value_text
+from pykatib.control.pareto import ParetoFront
 
 PENDING = "Pending"
 
@@ -72,6 +74,8 @@ class ExperimentView:
         self._stopped: set[str] = set()
         self._order: dict[str, int] = {}  # of creation, as it was told
         self._next_order = 0
+        self._front: ParetoFront | None = None
+        self._front_length = 0  # how much of the history the front has seen
 
     def apply(self, old: Trial | None, new: Trial | None) -> None:
         """Takes notice of a Trial that has come, changed or gone."""
@@ -214,6 +218,21 @@ class ExperimentView:
         if best is None or best.status.observation is None:
             return None
         return OptimalTrial(best.metadata.name, best.spec.parameter_assignments, best.status.observation)
+
+    def pareto_front(self, directions: tuple[Direction, ...]) -> ParetoFront | None:
+        """The Trials that no other beats in these objectives; None where there are not several.
+
+        It is kept while the same is asked for, so that a Trial is looked at once.
+        """
+        if len(directions) < 2:
+            return None
+        if self._front is None or self._front.directions != directions:
+            self._front, self._front_length = ParetoFront(directions), 0
+        for trial in self.history[self._front_length :]:
+            if self._state_by_name[trial.metadata.name] in (names.SUCCEEDED, names.EARLY_STOPPED):
+                self._front.consider(trial, self._order[trial.metadata.name])
+        self._front_length = len(self.history)
+        return self._front
 
     def unstarted(self, assignments: AppendLog[TrialAssignment], limit: int) -> list[TrialAssignment]:
         """The first `limit` assignments that have no Trial. Constant on average: it remembers where they begin."""

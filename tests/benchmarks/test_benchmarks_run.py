@@ -13,6 +13,8 @@ TINY = {
     "big_output.py": (("--megabytes", "2"), "metrics 10 of 10"),
     "cli_startup.py": (("--rounds", "1"), "katib --help"),
     "early_stopping.py": (("--curves", "3", "--epochs", "2", "--trials", "3", "--rounds", "2"), "best one missed"),
+    "enas_cost.py": (("--told", "4", "--layers", "2", "--rounds", "1"), "restarted: CPU"),
+    "nas_darts.py": (("cost", "--rounds", "1"), "second order / first order"),
     "sidecar.py": (("--rounds", "1", "--lines", "20"), "PrometheusMetric  first value"),
     "spawn_rate.py": (("--count", "4"), "supervised"),
     "subprocess_trials.py": (("--count", "6", "--rounds", "1"), "CPU per Trial"),

@@ -1,5 +1,7 @@
 """ENAS as an algorithm: whose reward teaches what, which Trials count, what a restart changes."""
 
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -236,3 +238,8 @@ def test_results_lead_to_better_architectures() -> None:
         algorithm.tell([finished(index, proposal, share)])
     assert np.mean(shares[:10]) < 0.25
     assert np.mean(shares[-30:]) > 0.5
+
+
+def test_the_search_needs_no_torch() -> None:
+    code = "import sys, pykatib.algorithms.nas.enas, pykatib.algorithms.nas.darts; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -28,7 +28,7 @@ def test_katibs_sdk_tunes_edits_reads_and_deletes(node: RealNode) -> None:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert (found["first"], found["second"], found["trials"], found["succeeded"]) == (2, 3, 3, 3)
+    assert (found["tuned"], found["trials"], found["succeeded"], found["resumed"]) == (3, 3, 3, 4)
     x = float(found["best"]["x"])
     assert float(found["result"]) == pytest.approx(4 - (x - 1) ** 2)
     assert found["metrics"] == [["result", found["result"]]]

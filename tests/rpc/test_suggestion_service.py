@@ -35,6 +35,17 @@ MIXED = (
 )
 SMALL = (ParameterSpec("x", names.INT, FeasibleSpace(min="1", max="5")),)
 STEPPED = MIXED[1:]
+NEEDED = {
+    "hyperband": (Setting("resource_name", "layers"), Setting("r_l", "8")),
+    "asha": (Setting("resource_name", "layers"),),
+    "bohb": (Setting("resource_name", "layers"),),
+    "pbt": (
+        Setting("suggestion_trial_dir", "/checkpoints"),
+        Setting("n_population", "5"),
+        Setting("truncation_threshold", "0.2"),
+    ),
+}
+"""Settings without which an algorithm does nothing."""
 
 
 def experiment(
@@ -66,7 +77,7 @@ def suggestion(count: int, settings: Sequence[Setting] = ()) -> Suggestion:
 def trial(proposal: Proposed, state: str = names.SUCCEEDED, loss: str | None = "0.5") -> Trial:
     observation = None if loss is None else Observation((Metric("loss", loss, loss, loss),))
     return Trial(
-        metadata=ObjectMeta(name=proposal.name),
+        metadata=ObjectMeta(name=proposal.name, labels=proposal.labels or {}),
         spec=TrialSpec(objective=OBJECTIVE, parameter_assignments=proposal.assignments),
         status=TrialStatus(
             start_time="2026-01-31T08:00:00Z", conditions=(Condition(state, names.TRUE),), observation=observation
@@ -98,7 +109,7 @@ ALGORITHMS = [name for name in registry.names() if not registry.info(name).archi
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_assignment_is_complete_inside_the_space_and_named(client: SuggestionClient, algorithm: str) -> None:
-    asked = experiment(algorithm, STEPPED)
+    asked = experiment(algorithm, STEPPED, *NEEDED.get(algorithm, ()))
     client.validate(asked)
     proposals = client.suggest(asked, suggestion(0), [], 2).proposals
     space, _ = registry.create(asked, seed=0)
@@ -110,7 +121,7 @@ def test_every_assignment_is_complete_inside_the_space_and_named(client: Suggest
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_second_request_with_the_first_ones_trials_is_answered(client: SuggestionClient, algorithm: str) -> None:
-    asked = experiment(algorithm, STEPPED)
+    asked = experiment(algorithm, STEPPED, *NEEDED.get(algorithm, ()))
     first = client.suggest(asked, suggestion(0), [], 2)
     states = [
         trial(first.proposals[0]),
@@ -124,7 +135,7 @@ def test_a_second_request_with_the_first_ones_trials_is_answered(client: Suggest
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_process_ended_between_any_two_calls_changes_nothing(algorithm: str) -> None:
-    asked = experiment(algorithm, STEPPED)
+    asked = experiment(algorithm, STEPPED, *NEEDED.get(algorithm, ()))
 
     def life(restart: bool) -> list[tuple[str, ...]]:
         found: list[tuple[str, ...]] = []
@@ -175,7 +186,7 @@ def test_a_space_that_is_used_up_gives_fewer_and_then_none(client: SuggestionCli
     trials = [trial(proposal) for proposal in first.proposals]
     second = client.suggest(asked, suggestion(3), trials, 3)
     trials += [trial(proposal) for proposal in second.proposals]
-    assert client.suggest(asked, suggestion(5), trials, 1).proposals == []
+    assert client.suggest(asked, suggestion(5), trials, 1).proposals == ()
     assert sorted(values([*first.proposals, *second.proposals])) == [(str(number),) for number in range(1, 6)]
 
 

@@ -345,14 +345,14 @@ BUILTIN: tuple[AlgorithmInfo, ...] = (
             SettingInfo(
                 name="population_size",
                 kind="int",
-                default=50,
+                default=20,
                 at_least=2,
                 help="How many of the youngest Trials with a result may have children; as many are random at first.",
             ),
             SettingInfo(
                 name="sample_size",
                 kind="int",
-                default=25,
+                default=10,
                 at_least=1,
                 help="How many of these are drawn, of which the best has a child: the more, the greedier.",
             ),

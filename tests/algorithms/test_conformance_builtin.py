@@ -71,3 +71,19 @@ class TestBohbWithGaussianProcess(AlgorithmConformance):
     info = registry.info("bohb")
     settings = {"resource_name": "epochs", "proposer": "bayesianoptimization"}
     spaces = {name: SPACES_WITH_EPOCHS[name] for name in ("two doubles", "manifest", "one point", "weighted")}
+
+
+class TestPbt(AlgorithmConformance):
+    info = registry.info("pbt")
+    settings = {"suggestion_trial_dir": "/checkpoints", "n_population": "5", "truncation_threshold": "0.3"}
+
+
+class TestPbtThatDrawsAnew(AlgorithmConformance):
+    info = registry.info("pbt")
+    settings = {
+        "suggestion_trial_dir": "/checkpoints",
+        "n_population": "6",
+        "truncation_threshold": "1",
+        "resample_probability": "0.5",
+    }
+    rounds = 20

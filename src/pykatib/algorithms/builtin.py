@@ -5,6 +5,7 @@ Only what is ready to use is listed. Nothing here imports an algorithm: `from_mo
 
 from collections.abc import Sequence
 
+from pykatib.algorithms.checkpoint_setting import CHECKPOINT_SETTING, names_a_folder, states
 from pykatib.algorithms.description import AlgorithmInfo, SettingInfo, Settings, from_module
 from pykatib.algorithms.halving.settings import makes_a_ladder, states_its_end, with_room_for_the_resource
 from pykatib.algorithms.nas.descriptions import ARCHITECTURE_SEARCHES, CUSTOM_OPERATIONS
@@ -31,6 +32,18 @@ def every_double_has_a_step(problem: Problem, settings: Settings) -> Sequence[Fi
         for index, parameter in enumerate(problem.space.parameters)
         if parameter.count is None
     ]
+
+
+def can_be_counted(problem: Problem, settings: Settings) -> Sequence[FieldError]:
+    """A grid needs the number of its points, which are counted out where parameters depend on each other."""
+    uncounted = getattr(problem.space, "uncounted", ())
+    if not uncounted:
+        return ()
+    message = (
+        f"conditions and constraints tie {', '.join(uncounted)} together, which have more combinations than grid "
+        "search counts out; give them fewer values or take another algorithm"
+    )
+    return (FieldError("spec.parameters", message),)
 
 
 def has_parameters(problem: Problem, settings: Settings) -> Sequence[FieldError]:
@@ -135,6 +148,21 @@ def _proposer(default: str) -> SettingInfo:
     )
 
 
+POPULATION = SettingInfo(
+    name="n_population",
+    kind="int",
+    at_least=5,
+    help="How many members train side by side; more where more Trials run at a time.",
+)
+TRUNCATION = SettingInfo(
+    name="truncation_threshold",
+    kind="float",
+    at_least=0,
+    at_most=1,
+    help="Which part of the population goes on from the best, and which part those are.",
+)
+
+
 def acquisition_can_be_had(problem: Problem, settings: Settings) -> Sequence[FieldError]:
     """Two of skopt's functions need what a Trial cost, and climbing needs a model with slopes."""
     path = "spec.algorithm.algorithmSettings"
@@ -201,7 +229,7 @@ BUILTIN: tuple[AlgorithmInfo, ...] = (
                 help="Shuffles the order with this seed. Without it the last parameter changes fastest.",
             ),
         ),
-        rules=(has_parameters, every_double_has_a_step),
+        rules=(has_parameters, every_double_has_a_step, can_be_counted),
         one_by_one=True,
         exhausts=True,
     ),
@@ -335,6 +363,25 @@ BUILTIN: tuple[AlgorithmInfo, ...] = (
         ),
         rules=(has_parameters, makes_a_ladder),
         searched=with_room_for_the_resource,
+    ),
+    AlgorithmInfo(
+        name="pbt",
+        summary="Trials continue each other's checkpoints with changed hyperparameters; the worst copy the best.",
+        create=from_module("pykatib.algorithms.pbt", "PopulationBasedTraining"),
+        settings=(
+            RANDOM_STATE,
+            CHECKPOINT_SETTING,
+            POPULATION,
+            TRUNCATION,
+            SettingInfo(
+                name="resample_probability",
+                kind="float",
+                at_least=0,
+                at_most=1,
+                help="How likely a hyperparameter is drawn anew where it would be changed a little. Without it never.",
+            ),
+        ),
+        rules=(has_parameters, states(CHECKPOINT_SETTING, POPULATION, TRUNCATION), names_a_folder),
     ),
     AlgorithmInfo(
         name="regularized-evolution",

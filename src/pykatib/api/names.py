@@ -17,6 +17,8 @@ CONFIG_MAP: Final = "ConfigMap"
 SECRET: Final = "Secret"
 JOB: Final = "Job"
 
+DEFAULT_NAMESPACE: Final = "default"
+
 # The worker job of `tune()`: a Python callable instead of a container (pykatib's own).
 CALLABLE_JOB: Final = "CallableJob"
 CALLABLE_API_VERSION: Final = "pykatib.dev/v1"
@@ -55,6 +57,9 @@ ANNOTATION_FOLDER: Final = "pykatib.dev/manifest-folder"
 ANNOTATION_IMAGES: Final = "pykatib.dev/images"
 # The address of the suggestion service that an Experiment on one machine asks (pykatib's own)
 ANNOTATION_ALGORITHM_SERVICE: Final = "pykatib.dev/algorithm-service"
+
+# The algorithm setting that says where the worker's checkpoints are in its container, in Katib's words
+CHECKPOINT_SETTING: Final = "suggestion_trial_dir"
 
 # Trial names: `<experiment>-<8 characters of this alphabet>`
 NAME_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"

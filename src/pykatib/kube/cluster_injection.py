@@ -22,8 +22,6 @@ from pykatib.kube.katib_config import EARLY_STOPPING_PORT, CollectorEntry, Katib
 from pykatib.store.kubernetes.api_server import ApiServer
 from pykatib.store.kubernetes.resources import OURS
 
-CHECKPOINT_SETTING = "suggestion_trial_dir"
-
 _SUGGESTIONS = next(each for each in OURS if each.kind == names.SUGGESTION)
 
 
@@ -100,7 +98,7 @@ class ClusterInjection:
         stopping = spec.early_stopping
         if stopping is not None and config.early_stopping_service_of(stopping.algorithm_name) is not None:
             address = f"{service}.{namespace}:{EARLY_STOPPING_PORT}"
-        folder = next((each.value for each in algorithm.algorithm_settings if each.name == CHECKPOINT_SETTING), "")
+        folder = next((each.value for each in algorithm.algorithm_settings if each.name == names.CHECKPOINT_SETTING), "")
         has_volume = spec.resume_policy == names.FROM_VOLUME and config.service_of(algorithm.algorithm_name) is not None
         return _Beside(address, service, folder) if has_volume and folder else _Beside(address)
 

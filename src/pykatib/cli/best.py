@@ -2,15 +2,15 @@
 
 import click
 
-from pykatib.cli.options import experiment_names, home_option, namespace_option, output_option
+from pykatib.cli.options import Where, experiment_names, namespace_option, output_option, place_options
 
 
 @click.command()
 @click.argument("name", shell_complete=experiment_names)
 @output_option("text", "json", "yaml", text="How to print it.", default="text")
 @namespace_option
-@home_option
-def command(name: str, output: str, namespace: str, home: str | None) -> None:
+@place_options
+def command(name: str, output: str, namespace: str, where: Where) -> None:
     """Print the best Trial of an Experiment: its value, its parameters, its metrics.
 
     With -o json, `parameters` and `metrics` are objects with numbers as numbers, ready for a script:
@@ -20,12 +20,13 @@ def command(name: str, output: str, namespace: str, home: str | None) -> None:
     """
     from pykatib.api.errors import NotFound
     from pykatib.api.experiment import Experiment
-    from pykatib.cli.lookup import find_one, open_reader
+    from pykatib.cli.lookup import find_one
+    from pykatib.cli.place import open_place
     from pykatib.cli.results import best_document, best_of
     from pykatib.cli.shapes import print_document
 
-    with open_reader(home) as reader:
-        experiment = find_one(reader, Experiment, name, namespace)
+    with open_place(where) as place:
+        experiment = find_one(place, Experiment, name, namespace)
     best = best_of(experiment)
     if best is None:
         raise NotFound(f"no Trial of Experiment {name} has an objective value")

@@ -3,15 +3,15 @@
 import click
 
 from pykatib.cli.get import KindParameter
-from pykatib.cli.options import home_option, names_of_kind, namespace_option
+from pykatib.cli.options import Where, names_of_kind, namespace_option, place_options
 
 
 @click.command()
 @click.argument("kind", type=KindParameter(), metavar="experiment|trial|suggestion")
 @click.argument("name", shell_complete=names_of_kind)
 @namespace_option
-@home_option
-def command(kind: str, name: str, namespace: str, home: str | None) -> None:
+@place_options
+def command(kind: str, name: str, namespace: str, where: Where) -> None:
     """Tell all about an Experiment, a Trial or a Suggestion.
 
     What it was asked to do, its conditions, its events, the best Trial; of a Trial that failed, the last lines that it
@@ -20,10 +20,10 @@ def command(kind: str, name: str, namespace: str, home: str | None) -> None:
     import time
 
     from pykatib.cli.describing import description
-    from pykatib.cli.lookup import KINDS, find_one, open_reader
-    from pykatib.cli.settings import home_folders
+    from pykatib.cli.lookup import KINDS, find_one
+    from pykatib.cli.place import open_place
 
-    with open_reader(home) as reader:
-        found = find_one(reader, KINDS[kind], name, namespace)
-        for line in description(found, reader, home_folders(home), now=time.time()):
+    with open_place(where) as place:
+        found = find_one(place, KINDS[kind], name, namespace)
+        for line in description(found, place, now=time.time()):
             click.echo(line)

@@ -10,11 +10,9 @@ from pykatib.api.trial import Trial
 from pykatib.cli import words
 from pykatib.cli.endings import plan_words
 from pykatib.cli.lookup import KatibObject
-from pykatib.cli.outputs import attempts_of, last_output
+from pykatib.cli.place import Place
 from pykatib.cli.results import best_of, metrics_of, tally_words
 from pykatib.control.view import trial_state
-from pykatib.embedded.folders import HomeFolders
-from pykatib.store.reader import SqliteReader
 
 _WIDTH = 14
 _LOG_LINES = 20
@@ -22,7 +20,7 @@ _MOST_EVENTS = 30
 _MOST_PROPOSALS = 20
 
 
-def description(found: KatibObject, reader: SqliteReader, folders: HomeFolders, *, now: float) -> Iterator[str]:
+def description(found: KatibObject, place: Place, *, now: float) -> Iterator[str]:
     """The lines that tell all about an object."""
     meta = found.metadata
     yield _field("Name", meta.name)
@@ -31,22 +29,22 @@ def description(found: KatibObject, reader: SqliteReader, folders: HomeFolders, 
         yield _field("Labels", ", ".join(f"{key}={value}" for key, value in meta.labels.items()))
     yield _field("Created", f"{meta.creation_timestamp} ({words.age_since(meta.creation_timestamp, now)} ago)")
     if isinstance(found, Experiment):
-        yield from _experiment(found, folders)
+        yield from _experiment(found, place)
     elif isinstance(found, Trial):
-        yield from _trial(found, reader, folders)
+        yield from _trial(found, place)
     else:
         yield from _suggestion(found)
     yield from _conditions(found.status.conditions, now)
-    yield from _events(reader, found.reference, now)
+    yield from _events(place, found.reference, now)
     if isinstance(found, Trial):
-        yield from _output(found, folders)
+        yield from _output(found, place)
 
 
 def _field(name: str, value: str) -> str:
     return f"{name + ':' if name else '':<{_WIDTH}}{value}"
 
 
-def _experiment(found: Experiment, folders: HomeFolders) -> Iterator[str]:
+def _experiment(found: Experiment, place: Place) -> Iterator[str]:
     spec, status = found.spec, found.status
     yield _field("Search", plan_words(found))
     for setting in spec.algorithm.algorithm_settings if spec.algorithm else ():
@@ -71,7 +69,7 @@ def _experiment(found: Experiment, folders: HomeFolders) -> Iterator[str]:
     folder = found.metadata.annotations.get(names.ANNOTATION_FOLDER)
     if folder:
         yield _field("Runs in", folder)
-    yield _field("Output", str(folders.experiment(found.metadata.namespace, found.metadata.name)))
+    yield from (_field(name, value) for name, value in place.whereabouts(found))
     yield _field("Trials", tally_words(found) or "none yet")
     if status.start_time:
         yield _field("Started", status.start_time)
@@ -93,7 +91,7 @@ def _space(space: FeasibleSpace) -> str:
     return f"{space.min} … {space.max}" + (f" step {space.step}" if space.step else "")
 
 
-def _trial(found: Trial, reader: SqliteReader, folders: HomeFolders) -> Iterator[str]:
+def _trial(found: Trial, place: Place) -> Iterator[str]:
     status = found.status
     yield _field("State", trial_state(found))
     if status.start_time:
@@ -111,22 +109,24 @@ def _trial(found: Trial, reader: SqliteReader, folders: HomeFolders) -> Iterator
         rows = [(one.name, one.min, one.max, one.latest) for one in metrics]
         yield from _indented(words.columns(("NAME", "MIN", "MAX", "LATEST"), rows))
     else:
-        latest = reader.latest(found.metadata.namespace, found.metadata.name)
+        latest = place.latest(found)
         if latest:
             yield "Metrics so far:"
             yield from _indented(f"{log.name} = {log.value}" for log in latest.values())
-    attempts = attempts_of(folders, found)
-    if attempts:
-        yield _field("Output", str(attempts[-1].log))
+    yield from (_field(name, value) for name, value in place.whereabouts(found))
 
 
-def _output(found: Trial, folders: HomeFolders) -> Iterator[str]:
+def _output(found: Trial, place: Place) -> Iterator[str]:
     if trial_state(found) not in (names.FAILED, names.METRICS_UNAVAILABLE):
         return
-    lines = last_output(folders, found, _LOG_LINES)
-    count = len(attempts_of(folders, found))
-    yield "Last lines of its output" + (f" (attempt {count} of {count}):" if count > 1 else ":")
-    yield from _indented(lines.splitlines() or ["(it printed nothing)"])
+    last = place.last_output(found, _LOG_LINES)
+    if last.missing:
+        yield _field("Last lines", f"none: {last.missing}")
+        return
+    yield "Last lines of its output" + (
+        f" (attempt {last.attempt_count} of {last.attempt_count}):" if last.attempt_count > 1 else ":"
+    )
+    yield from _indented(last.text.splitlines() or ["(it printed nothing)"])
 
 
 def _suggestion(found: Suggestion) -> Iterator[str]:
@@ -155,8 +155,8 @@ def _conditions(found: Sequence[Condition], now: float) -> Iterator[str]:
     yield from _indented(words.columns(("TYPE", "STATUS", "AGE", "REASON", "MESSAGE"), rows))
 
 
-def _events(reader: SqliteReader, about: Reference, now: float) -> Iterator[str]:
-    events = reader.events(namespace=about.namespace, name=about.name, kind=about.kind)
+def _events(place: Place, about: Reference, now: float) -> Iterator[str]:
+    events = place.events(namespace=about.namespace, name=about.name, kind=about.kind)
     if not events:
         yield _field("Events", "none")
         return

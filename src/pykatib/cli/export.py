@@ -2,7 +2,7 @@
 
 import click
 
-from pykatib.cli.options import experiment_names, home_option, namespace_option, output_option
+from pykatib.cli.options import Where, experiment_names, namespace_option, output_option, place_options
 
 
 @click.command()
@@ -10,8 +10,8 @@ from pykatib.cli.options import experiment_names, home_option, namespace_option,
 @output_option("csv", "json", "parquet", text="The format.", default="csv")
 @click.option("-f", "--file", type=click.Path(dir_okay=False), help="Write into this file. [default: standard output]")
 @namespace_option
-@home_option
-def command(name: str, output: str, file: str | None, namespace: str, home: str | None) -> None:
+@place_options
+def command(name: str, output: str, file: str | None, namespace: str, where: Where) -> None:
     """Write the Trials of an Experiment: one row each, with a column a parameter and a column a metric.
 
     Columns: name, experiment, namespace, state, value (the objective), startTime, completionTime, seconds,
@@ -21,14 +21,15 @@ def command(name: str, output: str, file: str | None, namespace: str, home: str 
 
     from pykatib.api.experiment import Experiment
     from pykatib.cli.exporting import content_of
-    from pykatib.cli.lookup import find_one, open_reader, trials_of
+    from pykatib.cli.lookup import find_one, trials_of
+    from pykatib.cli.place import open_place
     from pykatib.cli.results import trial_record
 
     if output == "parquet" and file is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is not for a terminal; name a --file.")
-    with open_reader(home) as reader:
-        experiment = find_one(reader, Experiment, name, namespace)
-        records = [trial_record(trial, experiment) for trial in trials_of(reader, experiment)]
+    with open_place(where) as place:
+        experiment = find_one(place, Experiment, name, namespace)
+        records = [trial_record(trial, experiment) for trial in trials_of(place, experiment)]
     content = content_of(records, output)
     if file is None:
         click.echo(content, nl=False)

@@ -8,137 +8,37 @@ stops everything so that it can be resumed, the second ends at once.
 import contextlib
 import logging
 import os
-import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import FrameType
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import click
 import msgspec
 
 from pykatib.api import names
-from pykatib.api.conditions import is_true
 from pykatib.api.errors import Conflict, StorageFailed
 from pykatib.api.experiment import Experiment
 from pykatib.api.lifecycle import is_completed
 from pykatib.api.meta import Reference
+from pykatib.api.objects import Object
+from pykatib.api.shared import MetricLog
 from pykatib.api.trial import Trial
-from pykatib.cli.main import FAILED, INTERRUPTED, SUCCEEDED
-from pykatib.cli.news import News, NewsDesk
+from pykatib.cli.main import INTERRUPTED
+from pykatib.cli.news import NewsDesk
 from pykatib.cli.outputs import last_output
-from pykatib.control.view import is_finished
+from pykatib.cli.presenting import Presenter, Screen, is_settled, status_of
+from pykatib.cli.signals import Hurry, Signals
+from pykatib.control.view import ExperimentView, is_finished
 from pykatib.embedded.cleaning import FolderCleaner
 from pykatib.embedded.folders import HomeFolders
 from pykatib.embedded.home import Home, open_home
 from pykatib.embedded.mail import Mailman
-from pykatib.embedded.submission import DEFAULT_NAMESPACE
+from pykatib.workers.attempts import attempts_in
 
 _LAST_LINES = 10
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Presenter(Protocol):
-    """Shows what happens."""
-
-    def show(self, news: list[News], now: float) -> None:
-        """Tells news, in order."""
-        ...
-
-    def draw(self, now: float) -> None:
-        """Brings a picture up to date, if there is one."""
-        ...
-
-    def next_draw(self) -> float | None:
-        """When the picture is out of date."""
-        ...
-
-    def close(self) -> None:
-        """Leaves the terminal in order."""
-        ...
 
 
 def _experiment_of(trial: Trial) -> Reference:
     meta = trial.metadata
     return Reference(names.EXPERIMENT, meta.namespace, meta.labels.get(names.LABEL_EXPERIMENT, ""))
-
-
-class Silence:
-    """Shows nothing (`--quiet`)."""
-
-    def show(self, news: list[News], now: float) -> None:
-        """Says nothing."""
-
-    def draw(self, now: float) -> None:
-        """Draws nothing."""
-
-    def next_draw(self) -> float | None:
-        """Never."""
-        return None
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class _Screen:
-    """The periodic that brings news to a presenter. An output that nobody reads any more is a wish to stop."""
-
-    def __init__(self, desk: NewsDesk, presenter: Presenter, on_broken: Callable[[], None]) -> None:
-        self._desk = desk
-        self._presenter = presenter
-        self._on_broken = on_broken
-        self.is_broken = False
-
-    def tick(self, now: float) -> None:
-        if self.is_broken:
-            return
-        try:
-            self._presenter.show(self._desk.take(now), now)
-            due = self._presenter.next_draw()
-            if due is not None and due <= now:
-                self._presenter.draw(now)
-        except BrokenPipeError:
-            self.is_broken = True
-            self._on_broken()
-
-    def rest(self) -> None:
-        """Everything has been shown."""
-
-    def next_moment(self) -> float | None:
-        return None if self.is_broken else self._presenter.next_draw()
-
-
-class Hurry(BaseException):
-    """The second signal, while what the first one asked for is under way."""
-
-
-class Signals:
-    """Counts signals, wakes the loop, and lets the second one break into a wait that allows it."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self.count = 0
-        self.may_break_in = False
-        self._wake = wake
-        self._before: dict[int, object] = {}
-
-    def __enter__(self) -> "Signals":
-        for number in _SIGNALS:
-            self._before[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # it came from there
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.ask()
-        if self.count > 1 and self.may_break_in:
-            self.may_break_in = False
-            raise Hurry
-
-    def ask(self) -> None:
-        """As a signal does."""
-        self.count += 1
-        self._wake()
 
 
 class Foreground:
@@ -164,6 +64,28 @@ class Foreground:
         self.desk = NewsDesk(self.store, self.plane.control_plane.view, self.plane.clock, self._output_of)
         return left
 
+    def now(self) -> float:
+        """The moment."""
+        return self.plane.clock.now()
+
+    def find(self, reference: Reference) -> Object | None:
+        """The object, or None."""
+        return self.store.find(reference)
+
+    def view(self, namespace: str, name: str) -> ExperimentView:
+        """What is known of an Experiment's Trials."""
+        return self.plane.control_plane.view(namespace, name)
+
+    def latest(self, namespace: str, trial_name: str) -> Mapping[str, MetricLog]:
+        """The last log of each metric of a Trial."""
+        return self.store.observations.latest(namespace, trial_name)
+
+    def output_of(self, experiment: Experiment) -> str:
+        """The file of the best Trial's output."""
+        meta, best = experiment.metadata, experiment.status.current_optimal_trial.best_trial_name
+        attempts = attempts_in(self.home.folders.trial(meta.namespace, meta.name, best)) if best else []
+        return str(attempts[-1].log) if attempts else ""
+
     def _output_of(self, trial: Trial) -> str:
         return last_output(self.home.folders, trial, _LAST_LINES)
 
@@ -188,7 +110,7 @@ class Foreground:
     def follow(self, experiment: Experiment, *, resumed: bool = False) -> None:
         """Runs it to its end, tells of it, and counts it for the exit status."""
         self._asked_for.append(experiment.reference)
-        self.desk.follow(experiment, resumed=resumed)
+        self.desk.follow(experiment, "resumed" if resumed else "started")
 
     def remove(self, references: Iterable[Reference]) -> None:
         """Deletes Experiments that are there, and returns when they are gone."""
@@ -205,13 +127,13 @@ class Foreground:
     def _resumed(self, reference: Reference) -> None:
         found = self.store.find(reference)
         if isinstance(found, Experiment):
-            self.desk.follow(found, resumed=True)
+            self.desk.follow(found, "resumed")
 
     def run(self, presenter: Presenter) -> int:
         """Works until everything that is followed is over, or somebody has had enough; answers the exit status."""
         hurried = False
         with Signals(self.plane.waiter.wake) as signals:
-            screen = _Screen(self.desk, presenter, signals.ask)
+            screen = Screen(self.desk, presenter, signals.ask)
             self.plane.add_periodic(screen)
             try:
                 self.plane.run(lambda: self._is_over(signals))
@@ -222,7 +144,7 @@ class Foreground:
                     presenter.close()
                 self._close(signals)
         self._tell_how_to_resume("Ended at once" if hurried or signals.count > 1 else "Stopped")
-        return INTERRUPTED if signals.count else self._status()
+        return INTERRUPTED if signals.count else status_of([self.find(one) for one in self._asked_for])
 
     def _close(self, signals: Signals) -> None:
         self.is_closed = True
@@ -258,31 +180,13 @@ class Foreground:
                     self.door.suspend(reference.namespace, reference.name)
 
     def _is_settled(self, reference: Reference) -> bool:
-        found = self.store.find(reference)
-        if not isinstance(found, Experiment):
-            return True
-        view = self.plane.control_plane.view(reference.namespace, reference.name)
-        if is_completed(found):
-            return view.active_count == 0
-        if found.spec.suspend:
-            return is_true(found.status.conditions, names.SUSPENDED) and view.count(names.RUNNING) == 0
-        return False
-
-    def _status(self) -> int:
-        status = SUCCEEDED
-        for reference in self._asked_for:
-            found = self.store.find(reference)
-            if not isinstance(found, Experiment) or not is_completed(found):
-                return INTERRUPTED
-            if is_true(found.status.conditions, names.FAILED):
-                status = FAILED
-        return status
+        return is_settled(self.find(reference), self.view(reference.namespace, reference.name))
 
     def _tell_how_to_resume(self, how: str) -> None:
         for reference in self.desk.followed:
             found = self.store.find(reference)
             if isinstance(found, Experiment) and not is_completed(found):
-                where = "" if reference.namespace == DEFAULT_NAMESPACE else f" -n {reference.namespace}"
+                where = "" if reference.namespace == names.DEFAULT_NAMESPACE else f" -n {reference.namespace}"
                 with contextlib.suppress(BrokenPipeError):
                     click.echo(f"{how}. To go on: katib resume {reference.name}{where}", err=True)
 

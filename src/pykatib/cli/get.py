@@ -2,7 +2,7 @@
 
 import click
 
-from pykatib.cli.options import experiment_names, home_option, names_of_kind, output_option
+from pykatib.cli.options import Where, experiment_names, names_of_kind, output_option, place_options
 
 KIND_WORDS = {
     "experiments": "Experiment",
@@ -13,7 +13,6 @@ KIND_WORDS = {
     "trials": "Trial",
     "trial": "Trial",
 }
-WATCH_SECONDS = 0.5
 
 
 class KindParameter(click.Choice[str]):
@@ -37,9 +36,9 @@ class KindParameter(click.Choice[str]):
 @output_option("table", "wide", "json", "yaml", "csv", "name", text="How to print it.", default="table")
 @click.option("-w", "--watch", is_flag=True, help="Go on printing what changes, until Ctrl-C.")
 @click.option("-e", "--experiment", default="", help="Trials of this Experiment only.", shell_complete=experiment_names)
-@click.option("-n", "--namespace", default="", help="This namespace only. [default: all]")
+@click.option("-n", "--namespace", default="", help="This namespace only. [default: all; of a cluster, the context's]")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, with a column that names them.")
-@home_option
+@place_options
 def command(
     kind: str,
     names: tuple[str, ...],
@@ -48,23 +47,24 @@ def command(
     experiment: str,
     namespace: str,
     all_namespaces: bool,
-    home: str | None,
+    where: Where,
 ) -> None:
     """List Experiments, Suggestions or Trials, with the columns that kubectl prints for Katib.
 
-    Everything that ever ran in the home folder is there. A column NAMESPACE is added when something is in another
-    namespace than `default`. One NAME with -o json or yaml prints the object itself, else a List.
+    Everything that ever ran in the home folder, or that is in the cluster. A column NAMESPACE is added when something
+    is in another namespace than `default`. One NAME with -o json or yaml prints the object itself, else a List.
     """
     from pykatib.cli.listing import Selection, list_once, watch_changes
-    from pykatib.cli.lookup import open_reader
+    from pykatib.cli.place import open_place
 
     if all_namespaces and namespace:
         raise click.UsageError("--all-namespaces and --namespace exclude each other.")
     if watch and output == "csv":
         raise click.UsageError("--watch prints table, wide, json, yaml or name, not csv.")
-    selection = Selection(kind, names, experiment, namespace)
-    with open_reader(home) as reader:
+    with open_place(where) as place:
+        within = "" if all_namespaces else namespace or place.default_namespace
+        selection = Selection(kind, names, experiment, within)
         if watch:
-            watch_changes(reader, selection, output, all_namespaces=all_namespaces)
+            watch_changes(place, selection, output, all_namespaces=all_namespaces)
         else:
-            list_once(reader, selection, output, all_namespaces=all_namespaces)
+            list_once(place, selection, output, all_namespaces=all_namespaces)

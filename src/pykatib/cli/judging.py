@@ -62,7 +62,12 @@ def judged(
         refusals.extend(found)
     for name in named.keys() - {algorithm_of(experiment) for experiment in submission.experiments}:
         warn(f"--algorithm-service {name}: no Experiment here has the algorithmName {name!r}")
+    tell_refusals(refusals)
+    return None if refusals else submission
+
+
+def tell_refusals(refusals: Iterable[Refusal]) -> None:
+    """Tells all that is wrong on standard error."""
     for refusal in refusals:
         for line in told_errors(refusal.source, refusal.errors):
             click.echo(line, err=True)
-    return None if refusals else submission

@@ -86,7 +86,7 @@ def seconds_taken(trial: Trial, now: float) -> float:
 
 def _experiment_line(news: ExperimentNews) -> str:
     name = click.style(news.experiment.metadata.name, bold=True)
-    if news.what in ("started", "resumed"):
+    if news.what in ("started", "resumed", "followed"):
         return f"{name}: {news.what}: {plan_words(news.experiment)}"
     if news.what == "stopped":
         return f"{name}: stopped; Trials that run are being ended"

@@ -6,12 +6,10 @@ from typing import NamedTuple
 import click
 
 from pykatib.api import names
-from pykatib.api.errors import Conflict
 from pykatib.api.experiment import Experiment
-from pykatib.cli.get import WATCH_SECONDS
 from pykatib.cli.lookup import KINDS, KatibObject, find_one
+from pykatib.cli.place import Place
 from pykatib.cli.shapes import print_objects, table_of
-from pykatib.store.reader import SqliteReader
 
 
 class Selection(NamedTuple):
@@ -40,7 +38,13 @@ def experiment_of(found: KatibObject) -> str:
     return found.metadata.name
 
 
-def select(reader: SqliteReader, selection: Selection) -> list[KatibObject]:
+def _labels(selection: Selection) -> dict[str, str]:
+    """What the place itself can choose by."""
+    chooses = selection.experiment and selection.kind == names.TRIAL
+    return {names.LABEL_EXPERIMENT: selection.experiment} if chooses else {}
+
+
+def select(place: Place, selection: Selection) -> list[KatibObject]:
     """What is there of it, oldest first.
 
     Raises:
@@ -48,44 +52,43 @@ def select(reader: SqliteReader, selection: Selection) -> list[KatibObject]:
         InvalidInput: a name is in several namespaces.
     """
     if selection.experiment:
-        find_one(reader, Experiment, selection.experiment, selection.namespace)
+        find_one(place, Experiment, selection.experiment, selection.namespace)
     if selection.names:
-        return [_find(reader, selection.kind, name, selection.namespace) for name in selection.names]
-    found = reader.list(selection.kind, namespace=selection.namespace or None)
+        return [_find(place, selection.kind, name, selection.namespace) for name in selection.names]
+    found = place.list(selection.kind, namespace=selection.namespace or None, labels=_labels(selection))
     return [one for one in found if isinstance(one, KatibObject) and selection.takes(one)]
 
 
-def _find(reader: SqliteReader, kind: str, name: str, namespace: str) -> KatibObject:
-    return find_one(reader, KINDS[kind], name, namespace)
+def _find(place: Place, kind: str, name: str, namespace: str) -> KatibObject:
+    return find_one(place, KINDS[kind], name, namespace)
 
 
-def list_once(reader: SqliteReader, selection: Selection, output: str, *, all_namespaces: bool) -> None:
+def _shown(place: Place, found: list[KatibObject], output: str) -> list[KatibObject]:
+    """Whole objects, where all of them is printed."""
+    if output not in ("json", "yaml"):
+        return found
+    return [one for one in map(place.whole, found) if isinstance(one, KatibObject)]
+
+
+def list_once(place: Place, selection: Selection, output: str, *, all_namespaces: bool) -> None:
     """Prints what is there."""
-    found = select(reader, selection)
+    found = select(place, selection)
     if not found and output in ("table", "wide"):
         where = f" in namespace {selection.namespace}" if selection.namespace else ""
         click.echo(f"No {selection.kind}s found{where}.", err=True)
         return
-    print_objects(found, output, as_list=len(selection.names) != 1, all_namespaces=all_namespaces)
+    as_list = len(selection.names) != 1
+    print_objects(_shown(place, found, output), output, as_list=as_list, all_namespaces=all_namespaces)
 
 
-def watch_changes(reader: SqliteReader, selection: Selection, output: str, *, all_namespaces: bool) -> None:
+def watch_changes(place: Place, selection: Selection, output: str, *, all_namespaces: bool) -> None:
     """Prints what is there and then whatever changes, one object after the other, until somebody has seen enough."""
-    found = select(reader, selection)
-    version, seen = reader.changes_since(0).version, reader.version()
+    if selection.names or selection.experiment:
+        select(place, selection)  # names that are not there are told
     printer = _Printer(output, all_namespaces=all_namespaces)
-    printer.print(found)
-    while True:
-        time.sleep(WATCH_SECONDS)
-        if reader.version() == seen:
-            continue
-        seen = reader.version()
-        try:
-            changes = reader.changes_since(version)
-        except Conflict:
-            changes = reader.changes_since(0)
-        version = changes.version
-        printer.print([one for one in changes.changed if isinstance(one, KatibObject) and selection.takes(one)])
+    for batch in place.changes(selection.kind, namespace=selection.namespace or None, labels=_labels(selection)):
+        found = [one for one in batch if isinstance(one, KatibObject) and selection.takes(one)]
+        printer.print(_shown(place, found, output))
 
 
 class _Printer:

@@ -4,7 +4,7 @@ Above it, failures are told as they come, and stay. The picture is made of what 
 and of the last metrics of the few Trials that are shown, so it costs the same however many Trials there were.
 """
 
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -23,11 +23,9 @@ from pykatib.cli import words
 from pykatib.cli.endings import plan_words
 from pykatib.cli.lines import lines_of, seconds_taken
 from pykatib.cli.news import ExperimentNews, News, TrialNews
+from pykatib.cli.presenting import Work
 from pykatib.cli.results import metrics_of
 from pykatib.control.view import PENDING, ExperimentView, trial_state
-
-if TYPE_CHECKING:
-    from pykatib.cli.following import Foreground
 
 DRAW_SECONDS = 0.25
 _MOST_TRIALS_SHOWN = 12
@@ -152,13 +150,13 @@ def _running(picture: Picture, objective: ObjectiveSpec | None, now: float) -> R
 class LiveView:
     """Draws into a terminal."""
 
-    def __init__(self, work: "Foreground", stream: TextIO) -> None:
+    def __init__(self, work: Work, stream: TextIO) -> None:
         self._work = work
         self._console = Console(file=stream, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
         self._live.start()
         self._next = 0.0
-        self._began = work.plane.clock.now()
+        self._began = work.now()
         self._finished_before: dict[Reference, int] = {}
 
     def show(self, news: list[News], now: float) -> None:
@@ -189,10 +187,10 @@ class LiveView:
         self._live.update(Group(*blocks), refresh=True)
 
     def _picture(self, reference: Reference, now: float) -> Picture | None:
-        found = self._work.store.find(reference)
+        found = self._work.find(reference)
         if not isinstance(found, Experiment):
             return None
-        view = self._work.plane.control_plane.view(reference.namespace, reference.name)
+        view = self._work.view(reference.namespace, reference.name)
         before = self._finished_before.setdefault(reference, view.finished_count)
         elapsed = max(now - self._began, 1e-3)
         running, more = self._running(reference, view, found)
@@ -216,9 +214,9 @@ class LiveView:
         found = view.active_names(names.RUNNING)
         shown = []
         for name in found[:room]:
-            trial = self._work.store.find(Reference(names.TRIAL, reference.namespace, name))
+            trial = self._work.find(Reference(names.TRIAL, reference.namespace, name))
             if isinstance(trial, Trial):
-                latest = self._work.store.observations.latest(reference.namespace, name)
+                latest = self._work.latest(reference.namespace, name)
                 shown.append(RunningTrial(trial, _value_of(latest.get(_metric_of(experiment)))))
         return shown, len(found) - len(shown)
 

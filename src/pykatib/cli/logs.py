@@ -2,7 +2,7 @@
 
 import click
 
-from pykatib.cli.options import home_option, namespace_option, trial_names
+from pykatib.cli.options import Where, namespace_option, place_options, trial_names
 
 
 @click.command()
@@ -12,7 +12,7 @@ from pykatib.cli.options import home_option, namespace_option, trial_names
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Of this attempt. [default: the last]")
 @click.option("--replica", metavar="NAME", help="Of this replica of a distributed job, such as worker-1.")
 @namespace_option
-@home_option
+@place_options
 def command(
     trial: str,
     follow: bool,
@@ -20,24 +20,17 @@ def command(
     attempt: int | None,
     replica: str | None,
     namespace: str,
-    home: str | None,
+    where: Where,
 ) -> None:
     """Print what a Trial has printed: of a distributed job, the replica whose metrics are read, or the one named.
+
+    In a cluster it is what its Pods still have: those of a worker job go with it, soon after its end, unless
+    spec.trialTemplate.retain is true.
 
     In a terminal, control characters are shown as pictures of themselves; into a pipe go the bytes as they are.
     """
     from pykatib.cli.logging_out import print_log
-    from pykatib.cli.lookup import open_reader
-    from pykatib.cli.settings import home_folders
+    from pykatib.cli.place import LogWish, open_place
 
-    with open_reader(home) as reader:
-        print_log(
-            reader,
-            home_folders(home),
-            trial,
-            namespace=namespace,
-            follow=follow,
-            tail=tail,
-            attempt_number=attempt,
-            replica=replica,
-        )
+    with open_place(where) as place:
+        print_log(place, trial, LogWish(follow, tail, attempt, replica or ""), namespace=namespace)

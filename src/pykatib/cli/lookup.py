@@ -1,19 +1,15 @@
 """Finding what a name means: in one namespace where it is given, else wherever the name is clear."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from pykatib.api import names
 from pykatib.api.errors import FieldError, InvalidInput, NotFound
 from pykatib.api.experiment import Experiment
 from pykatib.api.meta import Reference
-from pykatib.api.objects import Object
 from pykatib.api.schema_walk import did_you_mean
 from pykatib.api.suggestion import Suggestion
 from pykatib.api.trial import Trial
-from pykatib.cli.settings import home_folders
-from pykatib.store.reader import SqliteReader
+from pykatib.cli.place import Place
 
 KatibObject = Experiment | Suggestion | Trial
 K = TypeVar("K", bound=KatibObject)
@@ -25,54 +21,33 @@ KINDS: dict[str, type[KatibObject]] = {
 }
 
 
-class Readable(Protocol):
-    """What both a reader and an owner's store can do."""
-
-    def find(self, reference: Reference) -> Object | None:
-        """The object, or None."""
-        ...
-
-    def list(self, kind: str, *, namespace: str | None = None) -> Sequence[Object]:
-        """All objects of a kind."""
-        ...
-
-
-@contextlib.contextmanager
-def open_reader(home: str | None) -> Iterator[SqliteReader]:
-    """Reads a home folder, also beside a process that owns it. Raises StorageFailed where nothing was run there."""
-    reader = SqliteReader(home_folders(home).database)
-    try:
-        yield reader
-    finally:
-        reader.close()
-
-
-def find_one(reader: Readable, kind: type[K], name: str, namespace: str = "") -> K:
+def find_one(place: Place, kind: type[K], name: str, namespace: str = "") -> K:
     """The object of that name.
 
     Raises:
         NotFound: there is none; the nearest name is told.
         InvalidInput: there are several, in different namespaces.
     """
+    namespace = namespace or place.default_namespace
     if namespace:
-        found = reader.find(Reference(kind.__name__, namespace, name))
+        found = place.find(Reference(kind.__name__, namespace, name))
         if isinstance(found, kind):
             return found
-        raise NotFound(_not_found(reader, kind.__name__, name, namespace))
-    namespaces = dict.fromkeys(one.metadata.namespace for one in reader.list(names.EXPERIMENT))
-    candidates = [reader.find(Reference(kind.__name__, one, name)) for one in namespaces]
+        raise NotFound(_not_found(place, kind.__name__, name, namespace))
+    namespaces = dict.fromkeys(one.metadata.namespace for one in place.list(names.EXPERIMENT))
+    candidates = [place.find(Reference(kind.__name__, one, name)) for one in namespaces]
     matches = [one for one in candidates if isinstance(one, kind)]
     if len(matches) > 1:
         places = ", ".join(one.metadata.namespace for one in matches)
         message = f"{kind.__name__} {name!r} is in several namespaces: {places}; choose one with -n"
         raise InvalidInput([FieldError("", message)])
     if not matches:
-        raise NotFound(_not_found(reader, kind.__name__, name, None))
+        raise NotFound(_not_found(place, kind.__name__, name, None))
     return matches[0]
 
 
-def _not_found(reader: Readable, kind: str, name: str, namespace: str | None) -> str:
-    known = [one.metadata.name for one in reader.list(kind, namespace=namespace)]
+def _not_found(place: Place, kind: str, name: str, namespace: str | None) -> str:
+    known = [one.metadata.name for one in place.list(kind, namespace=namespace)]
     where = f" in namespace {namespace}" if namespace else ""
     if not known:
         return f"there is no {kind} {name!r}{where}, nor any other"
@@ -80,8 +55,8 @@ def _not_found(reader: Readable, kind: str, name: str, namespace: str | None) ->
     return f"there is no {kind} {name!r}{where}{hint}"
 
 
-def trials_of(reader: SqliteReader, experiment: Experiment) -> list[Trial]:
+def trials_of(place: Place, experiment: Experiment) -> list[Trial]:
     """The Trials of an Experiment, oldest first."""
     meta = experiment.metadata
-    found = reader.list(names.TRIAL, namespace=meta.namespace, labels={names.LABEL_EXPERIMENT: meta.name})
+    found = place.list(names.TRIAL, namespace=meta.namespace, labels={names.LABEL_EXPERIMENT: meta.name})
     return [trial for trial in found if isinstance(trial, Trial)]

@@ -17,7 +17,7 @@ INTERRUPTED = 130
 
 # The name of each command, the module of `pykatib.cli` that holds it as `command`, and its line in `katib --help`.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("run", "Run the Experiments of manifests on this machine."),
+    "run": ("run", "Run the Experiments of manifests, here or in a cluster."),
     "validate": ("validate", "Say whether manifests can be run, or all that is wrong with them."),
     "get": ("get", "List Experiments, Suggestions or Trials."),
     "describe": ("describe", "Tell all about an Experiment, a Trial or a Suggestion."),
@@ -34,10 +34,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("completion", "Print a script that completes commands and names in your shell."),
 }
 
-HELP = """Tune hyperparameters with Katib's manifests, on this machine.
+HELP = """Tune hyperparameters with Katib's manifests, on this machine or in a cluster.
 
 An Experiment searches for the best parameters of a program; a Trial runs the program once with some of them.
-Everything that ever ran is kept in a home folder (--home, KATIB_HOME, or ~/.katib).
+Everything that ever ran is kept in a home folder (--home, KATIB_HOME, or ~/.katib). With --context NAME (or
+KATIB_CONTEXT) the same commands work in a Kubernetes cluster, whose operator runs the Experiments.
 
 \b
   katib run experiment.yaml
@@ -107,14 +108,20 @@ def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> Non
 @click.group(cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show where in the program an error came from. (Also: KATIB_DEBUG=1)")
 @click.option("--home", metavar="DIR", help="The home folder for this command. (Also as an option of the command.)")
+@click.option("--context", metavar="NAME", help="Work in the cluster of this context. (Also as an option of commands.)")
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version and exit."
 )
 @click.pass_context
-def katib(ctx: click.Context, debug: bool, home: str | None) -> None:
+def katib(ctx: click.Context, debug: bool, home: str | None, context: str | None) -> None:
     """The group itself has nothing to do."""
+    if home and context is not None:
+        raise click.UsageError("--home means a folder, --context a cluster; leave one of them out.")
     if home:
         os.environ["KATIB_HOME"] = home
+        os.environ.pop("KATIB_CONTEXT", None)
+    if context is not None:
+        os.environ["KATIB_CONTEXT"] = context
     if debug:
         os.environ["KATIB_DEBUG"] = "1"  # what the command starts shall see it too
 

@@ -1,17 +1,19 @@
 """What happens to Experiments while somebody watches, as values: fed by the store's changes, at constant cost."""
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from pykatib.api import names
 from pykatib.api.conditions import is_true
 from pykatib.api.experiment import Experiment
 from pykatib.api.lifecycle import is_completed
 from pykatib.api.meta import Reference
+from pykatib.api.objects import Event
+from pykatib.api.times import seconds_of
 from pykatib.api.trial import Trial
 from pykatib.control.view import ExperimentView, is_finished, trial_state
 from pykatib.runtime.clock import Clock
-from pykatib.store.contract import Change, Store
+from pykatib.store.contract import Change, Handler, Subscription
 
 _POLL_SECONDS = 1.0
 
@@ -22,14 +24,17 @@ class TrialNews(NamedTuple):
     what: Literal["started", "retried", "held", "ended"]
     trial: Trial
     is_best: bool = False
-    seconds: float = 0.0  # since it was started here
+    seconds: float = 0.0  # since it was seen to start, or by its status
     output: str = ""  # its last lines, where it ended without metrics; a failure's message has them
 
 
 class ExperimentNews(NamedTuple):
-    """An Experiment has come, was taken up, has ended, was stopped or deleted; `active_count` Trials still run."""
+    """An Experiment has come, was taken up, is watched on, has ended, was stopped or deleted.
 
-    what: Literal["started", "resumed", "ended", "stopped", "deleted"]
+    `active_count` of its Trials still run.
+    """
+
+    what: Literal["started", "resumed", "followed", "ended", "stopped", "deleted"]
     experiment: Experiment
     active_count: int = 0
 
@@ -44,6 +49,18 @@ class WarningNews(NamedTuple):
 News: TypeAlias = TrialNews | ExperimentNews | WarningNews
 
 
+class Source(Protocol):
+    """Where things happen: a store, or a part of one."""
+
+    def subscribe(self, kinds: Iterable[str] | None, handler: Handler) -> Subscription:
+        """Tells `handler` of all objects of these kinds that are there, then of each change."""
+        ...
+
+    def events(self, *, namespace: str, name: str | None = None, kind: str | None = None) -> Sequence[Event]:
+        """The events of an object, oldest first."""
+        ...
+
+
 class NewsDesk:
     """Collects the news of the Experiments that are followed.
 
@@ -56,7 +73,7 @@ class NewsDesk:
 
     def __init__(
         self,
-        store: Store,
+        store: Source,
         view: Callable[[str, str], ExperimentView],
         clock: Clock,
         output_of: Callable[[Trial], str],
@@ -73,12 +90,12 @@ class NewsDesk:
         self._started_at: dict[Reference, float] = {}
         self._subscription = store.subscribe((names.EXPERIMENT, names.TRIAL), self._on_change)
 
-    def follow(self, experiment: Experiment, *, resumed: bool) -> None:
-        """Tells of this Experiment from now on."""
+    def follow(self, experiment: Experiment, what: Literal["started", "resumed", "followed"]) -> None:
+        """Tells of this Experiment from now on, and first what has happened to it."""
         reference = experiment.reference
         if reference not in self.followed:
             self.followed[reference] = self._clock.now()
-        self._news.append(ExperimentNews("resumed" if resumed else "started", experiment))
+        self._news.append(ExperimentNews(what, experiment))
 
     def take(self, now: float) -> list[News]:
         """The news since the last call."""
@@ -101,6 +118,10 @@ class NewsDesk:
                 if event.type == names.WARNING and event.time >= since and key not in self._said:
                     self._said.add(key)
                     self._news.append(WarningNews(reference, event.message))
+
+    def warn(self, about: Reference, text: str) -> None:
+        """Tells something that is known from elsewhere."""
+        self._news.append(WarningNews(about, text))
 
     def close(self) -> None:
         """Hears no more."""
@@ -129,9 +150,10 @@ class NewsDesk:
                 best = self._view(namespace, experiment).best
                 is_best = best is not None and best.metadata.name == new.metadata.name
                 now = self._clock.now()
-                started_at = self._started_at.pop(new.reference, now)
+                started_at = self._started_at.pop(new.reference, None)
+                seconds = _seconds_in(new) if started_at is None else now - started_at
                 output = self._output_of(new) if after == names.METRICS_UNAVAILABLE else ""
-                self._news.append(TrialNews("ended", new, is_best, max(0.0, now - started_at), output))
+                self._news.append(TrialNews("ended", new, is_best, max(0.0, seconds), output))
         elif old.status.retry_counts != new.status.retry_counts:
             self._news.append(TrialNews("retried", new))
         elif after == names.RUNNING and before != names.RUNNING:
@@ -146,3 +168,8 @@ class NewsDesk:
             self._news.append(ExperimentNews("ended", new, active_count))
         elif is_true(new.status.conditions, names.SUSPENDED) and not is_true(old.status.conditions, names.SUSPENDED):
             self._news.append(ExperimentNews("stopped", new))
+
+
+def _seconds_in(trial: Trial) -> float:
+    start, end = trial.status.start_time, trial.status.completion_time
+    return seconds_of(end) - seconds_of(start) if start and end else 0.0

@@ -1,7 +1,8 @@
 """Options and arguments that several commands share, and the completion of names. Only click is imported here."""
 
+import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -15,6 +16,34 @@ def home_option(command: F) -> F:
         metavar="DIR",
         help="The home folder, where everything is kept. [default: $KATIB_HOME, the settings file, or ~/.katib]",
     )(command)
+
+
+class Where(NamedTuple):
+    """What a command line says of where it works; `pykatib.cli.place` knows what that means."""
+
+    home: str | None = None
+    context: str | None = None
+    kubeconfig: str | None = None
+
+
+def place_options(command: F) -> F:
+    """`--home DIR`, `--context NAME` and `--kubeconfig FILE`; the command gets them as `where`."""
+
+    @functools.wraps(command)
+    def placed(*arguments: Any, home: str | None, context: str | None, kubeconfig: str | None, **options: Any) -> Any:
+        return command(*arguments, where=Where(home, context, kubeconfig), **options)
+
+    with_kubeconfig = click.option(
+        "--kubeconfig",
+        metavar="FILE",
+        help="Where contexts of clusters are described; alone, its current one. [default: $KUBECONFIG, ~/.kube/config]",
+    )(placed)
+    with_context = click.option(
+        "--context",
+        metavar="NAME",
+        help="Work in the cluster of this context of the kubeconfig; `.` is its current one. [default: $KATIB_CONTEXT]",
+    )(with_kubeconfig)
+    return home_option(with_context)  # type: ignore[return-value]  # `where` takes the place of three
 
 
 def service_option(command: F) -> F:
@@ -31,7 +60,10 @@ def service_option(command: F) -> F:
 def namespace_option(command: F) -> F:
     """`-n NAMESPACE` of commands that find what is there."""
     return click.option(
-        "-n", "--namespace", default="", help="Look in this namespace only. [default: all, as long as names are clear]"
+        "-n",
+        "--namespace",
+        default="",
+        help="Look in this namespace only. [default: all, as long as names are clear; of a cluster, the context's]",
     )(command)
 
 
@@ -75,10 +107,11 @@ def algorithm_names(ctx: click.Context, parameter: click.Parameter, incomplete: 
 def _names_of(kind: str, ctx: click.Context, incomplete: str) -> list[str]:
     # Completion must never print an error into the line that is being typed.
     try:
-        from pykatib.cli.lookup import open_reader
+        from pykatib.cli.place import open_place
 
-        with open_reader(ctx.params.get("home")) as reader:
-            found = reader.list(kind, namespace=ctx.params.get("namespace") or None)
+        where = Where(*(ctx.params.get(name) for name in Where._fields))
+        with open_place(where) as place:
+            found = place.list(kind, namespace=ctx.params.get("namespace") or place.default_namespace or None)
     except Exception:
         return []
     return sorted({obj.metadata.name for obj in found if obj.metadata.name.startswith(incomplete)})

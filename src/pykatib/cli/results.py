@@ -12,8 +12,6 @@ from pykatib.cli import words
 from pykatib.cli.endings import end_words
 from pykatib.control.observation import number_of, value_text
 from pykatib.control.view import trial_state
-from pykatib.embedded.folders import HomeFolders
-from pykatib.workers.attempts import attempts_in
 
 
 def metrics_of(observation: Observation | None, objective: ObjectiveSpec | None) -> dict[str, str]:
@@ -75,7 +73,7 @@ def best_document(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def result_lines(experiment: Experiment, folders: HomeFolders) -> list[str]:
+def result_lines(experiment: Experiment, output: str) -> list[str]:
     """What is printed when an Experiment is over: how it ended, the best Trial, where its output is."""
     meta, best = experiment.metadata, best_of(experiment)
     lines = ["", f"Experiment {meta.name} {end_words(experiment)}"]
@@ -88,9 +86,8 @@ def result_lines(experiment: Experiment, folders: HomeFolders) -> list[str]:
     lines += [f"    {name} = {text}" for name, text in metrics_of(best.observation, experiment.spec.objective).items()]
     lines.append("  with")
     lines += [f"    {one.name} = {one.value}" for one in best.parameter_assignments]
-    attempts = attempts_in(folders.trial(meta.namespace, meta.name, best.best_trial_name))
-    if attempts:
-        lines.append(f"  its output  {attempts[-1].log}")
+    if output:
+        lines.append(f"  its output  {output}")
     return lines
 
 

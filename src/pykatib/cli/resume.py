@@ -5,10 +5,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pykatib.cli.options import experiment_names, home_option, namespace_option, output_option, service_option
+from pykatib.cli.options import (
+    Where,
+    experiment_names,
+    namespace_option,
+    output_option,
+    place_options,
+    service_option,
+)
 
 if TYPE_CHECKING:
-    from pykatib.cli.following import Foreground
+    from pykatib.cli.presenting import Work
 
 RESULT_FORMATS = ("table", "json", "yaml")
 
@@ -18,7 +25,7 @@ RESULT_FORMATS = ("table", "json", "yaml")
 @click.option("--max-trials", type=int, metavar="N", help="Go on to N Trials in all (spec.maxTrialCount).")
 @service_option
 @namespace_option
-@home_option
+@place_options
 @output_option(*RESULT_FORMATS, text="Print the Experiment so at the end, on standard output; progress goes elsewhere.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the result only.")
 @click.pass_context
@@ -28,7 +35,7 @@ def command(
     max_trials: int | None,
     services: tuple[str, ...],
     namespace: str,
-    home: str | None,
+    where: Where,
     output: str | None,
     quiet: bool,
 ) -> None:
@@ -38,20 +45,28 @@ def command(
     Trials goes on when --max-trials gives it more and its resumePolicy is LongRunning or FromVolume.
 
     It runs in the foreground, as with `katib run`. Where another katib owns the home folder, that one runs it, and this
-    command returns.
+    command returns. In a cluster the operator runs it, and it is followed from here; Ctrl-C ends only that.
     """
     from pykatib.api.errors import Conflict
     from pykatib.api.experiment import Experiment
     from pykatib.cli.following import foreground
-    from pykatib.cli.lookup import find_one, open_reader
+    from pykatib.cli.lookup import find_one
+    from pykatib.cli.place import cluster_of, needing_client, open_place
     from pykatib.cli.refusals import warn
     from pykatib.cli.requests import ask_owner, moved_service, owner_of, refuse_callable
     from pykatib.cli.settings import home_folders
     from pykatib.embedded.mail import Wishes
 
-    folders = home_folders(home)
-    with open_reader(home) as reader:
-        found = find_one(reader, Experiment, name, namespace)
+    if cluster_of(where) is not None:
+        if services:
+            raise click.UsageError("--algorithm-service is for this machine; a cluster has its katib-config.")
+        with needing_client():
+            from pykatib.cli.cluster_work import resume_there
+        with resume_there(where, name, namespace, max_trial_count=max_trials) as there:
+            ctx.exit(follow_to_end(there, output=output, quiet=quiet))
+    folders = home_folders(where.home)
+    with open_place(where) as place:
+        found = find_one(place, Experiment, name, namespace)
     refuse_callable(found)
     address = moved_service(found, services)
     owner = owner_of(folders)
@@ -70,12 +85,12 @@ def command(
         ctx.exit(follow_to_end(work, output=output, quiet=quiet))
 
 
-def follow_to_end(work: "Foreground", *, output: str | None, quiet: bool) -> int:
+def follow_to_end(work: "Work", *, output: str | None, quiet: bool) -> int:
     """Runs what is followed, shows it, prints the result; answers the exit status."""
     import sys
 
-    from pykatib.cli.following import Presenter, Silence
     from pykatib.cli.lines import Lines
+    from pykatib.cli.presenting import Presenter, Silence
 
     stream = sys.stdout if output is None else sys.stderr
     presenter: Presenter
@@ -94,7 +109,7 @@ def follow_to_end(work: "Foreground", *, output: str | None, quiet: bool) -> int
     return status
 
 
-def _print_results(work: "Foreground", output: str | None) -> None:
+def _print_results(work: "Work", output: str | None) -> None:
     from pykatib.cli.results import result_lines
     from pykatib.cli.shapes import print_objects
 
@@ -103,5 +118,5 @@ def _print_results(work: "Foreground", output: str | None) -> None:
         print_objects(experiments, output, as_list=len(experiments) != 1)
     else:
         for experiment in experiments:
-            for line in result_lines(experiment, work.home.folders):
+            for line in result_lines(experiment, work.output_of(experiment)):
                 click.echo(line)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pykatib.api import names
 from pykatib.api.experiment import Experiment
 from pykatib.api.suggestion import Suggestion
 from pykatib.api.times import seconds_of
@@ -17,7 +18,6 @@ from pykatib.api.wire import encode
 from pykatib.cli import words
 from pykatib.cli.lookup import KatibObject
 from pykatib.cli.results import best_of, metrics_of, objective_text, record_columns, trial_record
-from pykatib.embedded.submission import DEFAULT_NAMESPACE
 
 
 def tree_of(found: KatibObject) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def table_of(
     if wide:
         header += _WIDE[kind.__name__]
     rows = [_row(one, now, wide=wide) for one in found]
-    if all_namespaces or any(one.metadata.namespace != DEFAULT_NAMESPACE for one in found):
+    if all_namespaces or any(one.metadata.namespace != names.DEFAULT_NAMESPACE for one in found):
         header.insert(0, "NAMESPACE")
         rows = [[one.metadata.namespace, *row] for one, row in zip(found, rows, strict=True)]
     return header, rows

@@ -2,26 +2,28 @@
 
 import click
 
-from pykatib.cli.options import experiment_names, home_option, namespace_option
+from pykatib.cli.options import Where, experiment_names, namespace_option, place_options
 
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=experiment_names)
 @namespace_option
-@home_option
-def command(names: tuple[str, ...], namespace: str, home: str | None) -> None:
+@place_options
+def command(names: tuple[str, ...], namespace: str, where: Where) -> None:
     """Stop Experiments so that `katib resume` can take them up again.
 
     Their running Trials are ended and run again later. Where another katib runs them, that one is asked, and this
-    command returns when it is done.
+    command returns when it is done; in a cluster, when it is written down for the operator, who ends them.
     """
     from pykatib.api.experiment import Experiment
-    from pykatib.cli.lookup import find_one, open_reader
-    from pykatib.cli.requests import ask
-    from pykatib.cli.settings import home_folders
+    from pykatib.cli.lookup import find_one
+    from pykatib.cli.place import addressed, open_place
 
-    with open_reader(home) as reader:
-        found = [find_one(reader, Experiment, name, namespace) for name in names]
-    ask(home_folders(home), "stop", [one.reference for one in found])
-    for one in found:
-        click.echo(f"Experiment {one.metadata.name} is stopped. To go on: katib resume {one.metadata.name}")
+    with open_place(where) as place:
+        found = [find_one(place, Experiment, name, namespace) for name in names]
+        place.stop([one.reference for one in found])
+        for one in found:
+            click.echo(
+                f"Experiment {one.metadata.name} is stopped. To go on: katib resume "
+                f"{addressed(where, place, one.reference)}"
+            )

@@ -142,13 +142,7 @@ class FrontDoor:
             InvalidInput: it has ended and cannot be restarted so.
         """
         old = self.experiment(namespace, name)
-        if is_completed(old) and (max_trial_count is None or max_trial_count <= (old.spec.max_trial_count or 0)):
-            ended = "has failed" if is_true(old.status.conditions, names.FAILED) else "has succeeded"
-            message = (
-                f"Experiment {namespace}/{name} {ended}; to run more Trials, give a maxTrialCount above "
-                f"{old.spec.max_trial_count}"
-            )
-            raise InvalidInput([FieldError("spec.maxTrialCount", message)])
+        check_resumable(old, max_trial_count)
         return self.edit(
             namespace,
             name,
@@ -169,3 +163,14 @@ class FrontDoor:
     def delete(self, namespace: str, name: str) -> None:
         """Deletes an Experiment with all its Trials. Raises NotFound."""
         self._store.delete(self.experiment(namespace, name).reference)
+
+
+def check_resumable(old: Experiment, max_trial_count: int | None) -> None:
+    """Raises InvalidInput where an Experiment has ended and is given no more Trials."""
+    if is_completed(old) and (max_trial_count is None or max_trial_count <= (old.spec.max_trial_count or 0)):
+        ended = "has failed" if is_true(old.status.conditions, names.FAILED) else "has succeeded"
+        message = (
+            f"Experiment {old.metadata.namespace}/{old.metadata.name} {ended}; to run more Trials, give a "
+            f"maxTrialCount above {old.spec.max_trial_count}"
+        )
+        raise InvalidInput([FieldError("spec.maxTrialCount", message)])

@@ -31,7 +31,6 @@ from pykatib.workers.places import Places, place_annotations
 from pykatib.workers.slots import Machine, Slots
 from pykatib.workers.template_check import is_callable
 
-DEFAULT_NAMESPACE = "default"
 _TAKEN = (names.EXPERIMENT, names.CONFIG_MAP, names.SECRET)
 
 
@@ -57,11 +56,60 @@ class Submission(NamedTuple):
     beside: tuple[ConfigMap | Secret, ...] = ()
 
 
-class _Candidate(NamedTuple):
+class Candidate(NamedTuple):
+    """An Experiment of a file, with what is wrong in its structure; `unsound` paths are not to be relied on."""
+
     experiment: Experiment
     label: str
     mistakes: tuple[FieldError, ...]
     unsound: tuple[str, ...]
+    folder: Path
+
+
+class Reading(NamedTuple):
+    """What files hold, and what of it could not be read."""
+
+    candidates: list[Candidate]
+    beside: list[ConfigMap | Secret]
+    refusals: list[Refusal]
+
+
+def read_documents(
+    sources: Sequence[Source],
+    *,
+    overrides: Sequence[Override] = (),
+    namespace: str = "",
+    default_namespace: str = names.DEFAULT_NAMESPACE,
+) -> Reading:
+    """The Experiments, ConfigMaps and Secrets of files, as they are written; nothing has been judged yet."""
+    candidates: list[Candidate] = []
+    beside: list[ConfigMap | Secret] = []
+    refusals: list[Refusal] = []
+    for source in sources:
+        try:
+            documents = load_documents(source.content, source=source.name)
+        except InvalidInput as error:
+            refusals.append(Refusal(source.name, error.errors))
+            continue
+        for document in documents:
+            label = _label(document, len(documents))
+            value, errors, unsound = _examined(document, overrides)
+            if value is None:
+                refusals.append(Refusal(label, errors))
+                continue
+            metadata, misplaced = _metadata(value.metadata, namespace, default_namespace)
+            errors += misplaced
+            if isinstance(value, Experiment):
+                value = msgspec.structs.replace(value, metadata=metadata, status=ExperimentStatus())
+                candidates.append(Candidate(value, label, errors, unsound, source.folder))
+            else:
+                beside.append(msgspec.structs.replace(value, metadata=metadata))
+                if errors:
+                    refusals.append(Refusal(label, errors))
+    if not candidates and not refusals:
+        files = ", ".join(source.name for source in sources)
+        refusals.append(Refusal(files, (FieldError("", "there is no Experiment in it"),)))
+    return Reading(candidates, beside, refusals)
 
 
 class Judge:
@@ -124,43 +172,17 @@ class Judge:
             namespace: for documents that name none.
             may_exist: say nothing of Experiments that are in the home already.
         """
-        candidates: list[_Candidate] = []
-        beside: list[ConfigMap | Secret] = []
-        refusals: list[Refusal] = []
-        for source in sources:
-            try:
-                documents = load_documents(source.content, source=source.name)
-            except InvalidInput as error:
-                refusals.append(Refusal(source.name, error.errors))
-                continue
-            for document in documents:
-                label = _label(document, len(documents))
-                value, errors, unsound = _examined(document, overrides)
-                annotations = place_annotations(source.folder, images or {})
-                if value is None:
-                    refusals.append(Refusal(label, errors))
-                    continue
-                metadata, misplaced = _metadata(value.metadata, namespace)
-                errors += misplaced
-                if isinstance(value, Experiment):
-                    metadata = msgspec.structs.replace(metadata, annotations={**metadata.annotations, **annotations})
-                    value = msgspec.structs.replace(value, metadata=metadata, status=ExperimentStatus())
-                    value = with_services(value, services or {})
-                    candidates.append(_Candidate(value, label, errors, unsound))
-                else:
-                    item = msgspec.structs.replace(value, metadata=metadata)
-                    beside.append(item)
-                    self._keep(item)
-                    if errors:
-                        refusals.append(Refusal(label, errors))
-        if not candidates and not refusals:
-            files = ", ".join(source.name for source in sources)
-            refusals.append(Refusal(files, (FieldError("", "there is no Experiment in it"),)))
+        read, beside, refusals = read_documents(sources, overrides=overrides, namespace=namespace)
+        for item in beside:
+            self._keep(item)
+        candidates = [
+            candidate._replace(experiment=_placed(candidate, images or {}, services or {})) for candidate in read
+        ]
         experiments = self._judged(candidates, refusals, self._taken if not may_exist else set())
         return Submission(tuple(experiments), tuple(beside)), tuple(refusals)
 
     def _judged(
-        self, candidates: Sequence[_Candidate], refusals: list[Refusal], taken: set[Reference]
+        self, candidates: Sequence[Candidate], refusals: list[Refusal], taken: set[Reference]
     ) -> list[Experiment]:
         experiments: list[Experiment] = []
         seen: set[Reference] = set()
@@ -179,7 +201,7 @@ class Judge:
             else:
                 experiment, found = self._door.judge(experiment)
                 errors += found
-                errors += _callable_errors(experiment)
+                errors += callable_errors(experiment)
             if errors:
                 refusals.append(Refusal(candidate.label, tuple(dict.fromkeys(errors))))
             experiments.append(experiment)
@@ -201,6 +223,15 @@ class Judge:
             )
             return (FieldError("metadata.name", message),)
         return ()
+
+
+def _placed(candidate: Candidate, images: Mapping[str, Path], services: Mapping[str, str]) -> Experiment:
+    """The Experiment with what this machine has to know to run it."""
+    experiment = candidate.experiment
+    metadata = experiment.metadata
+    annotations = {**metadata.annotations, **place_annotations(candidate.folder, images)}
+    metadata = msgspec.structs.replace(metadata, annotations=annotations)
+    return with_services(msgspec.structs.replace(experiment, metadata=metadata), services)
 
 
 def _label(document: Document, count: int) -> str:
@@ -227,7 +258,9 @@ def _examined(
     return value, (*problems, *errors), unsound
 
 
-def _metadata(metadata: ObjectMeta, namespace: str) -> tuple[ObjectMeta, tuple[FieldError, ...]]:
+def _metadata(
+    metadata: ObjectMeta, namespace: str, default_namespace: str
+) -> tuple[ObjectMeta, tuple[FieldError, ...]]:
     """What of a document's metadata a person decides; an exported object's versions and owners are not taken."""
     errors: tuple[FieldError, ...] = ()
     if namespace and metadata.namespace and namespace != metadata.namespace:
@@ -236,14 +269,15 @@ def _metadata(metadata: ObjectMeta, namespace: str) -> tuple[ObjectMeta, tuple[F
     kept = ObjectMeta(
         name=metadata.name,
         generate_name=metadata.generate_name,
-        namespace=metadata.namespace or namespace or DEFAULT_NAMESPACE,
+        namespace=metadata.namespace or namespace or default_namespace,
         labels=metadata.labels,
         annotations=metadata.annotations,
     )
     return kept, errors
 
 
-def _callable_errors(experiment: Experiment) -> tuple[FieldError, ...]:
+def callable_errors(experiment: Experiment) -> tuple[FieldError, ...]:
+    """What is wrong with an Experiment that runs a Python function."""
     template = experiment.spec.trial_template
     if template is None or not is_callable(template.trial_spec):
         return ()

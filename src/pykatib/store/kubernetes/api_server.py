@@ -126,7 +126,20 @@ class ApiServer:
     @contextmanager
     def watch(self, path: str, params: Mapping[str, str], canceller: "Canceller") -> Iterator[Iterator[bytes]]:
         """The lines of a watch while it lasts; `canceller` ends it from another thread. Raises as `request`."""
-        timeout = httpx.Timeout(TIMEOUT_SECONDS, connect=5.0, read=SILENCE_SECONDS)
+        with self.stream(path, params, canceller) as pieces:
+            yield _lines(pieces)
+
+    @contextmanager
+    def stream(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        canceller: "Canceller",
+        *,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> Iterator[Iterator[bytes]]:
+        """An answer that grows, piece by piece, as `watch` has it line by line. Raises as `request`."""
+        timeout = httpx.Timeout(TIMEOUT_SECONDS, connect=5.0, read=silence_seconds)
         request = self._client.build_request("GET", path, params=dict(params), timeout=timeout)
         try:
             response = self._client.send(request, stream=True)
@@ -137,9 +150,9 @@ class ApiServer:
             if response.status_code >= 400:
                 response.read()
                 raise _failure(response)
-            yield _lines(response)
+            yield response.iter_bytes()
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise Unavailable(f"the watch broke off: {_words(error)}") from error
+            raise Unavailable(f"the connection broke off: {_words(error)}") from error
         finally:
             canceller.follow(None)
             response.close()
@@ -192,10 +205,10 @@ class Canceller:
                 pass  # it is closed already
 
 
-def _lines(response: httpx.Response) -> Iterator[bytes]:
+def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
     # Not `iter_lines`: that decodes to text and splits at characters that may stand within JSON strings.
     rest = b""
-    for piece in response.iter_bytes():
+    for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         yield from (line for line in lines if line)
 

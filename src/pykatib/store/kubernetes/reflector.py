@@ -9,7 +9,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -97,7 +97,10 @@ class Reflector:
         is_known: Callable[[Reference, int], bool],
         complete: Callable[[Object], Object] = lambda obj: obj,
         page_size: int = PAGE_SIZE,
+        selection: Mapping[str, str] | None = None,
     ) -> None:
+        """Reads nothing yet. `selection` (`labelSelector`, `fieldSelector`) has the server leave objects out."""
+        self._selection = dict(selection or {})
         self.resource = resource
         self._server = server
         self._path = resource.collection(namespace)
@@ -138,7 +141,7 @@ class Reflector:
     def _all_pages(self) -> tuple[list[Object], str]:
         found: list[Object] = []
         pool = Pool()
-        params = {"limit": str(self._page_size)}
+        params = {"limit": str(self._page_size), **self._selection}
         while True:
             page = decoded(self._server.request("GET", self._path, params=params), _list_decoder, self._path)
             for data in page.items or ():
@@ -192,6 +195,7 @@ class Reflector:
             "allowWatchBookmarks": "true",
             "resourceVersion": self.version,
             "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),
+            **self._selection,
         }
         heard = False
         with self._server.watch(self._path, params, self._canceller) as lines:

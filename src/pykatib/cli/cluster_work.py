@@ -145,12 +145,10 @@ class ClusterWork:
                 continue
             what = addressed(self._where, self._place, experiment.reference)
             with contextlib.suppress(BrokenPipeError):
-                click.echo(
-                    f"Experiment {experiment.metadata.name} goes on in the cluster. To follow it again: "
-                    f"katib run with the same file, or katib get trials -w -e {what}. To end it: katib stop {what}, "
-                    f"or katib delete {what}",
-                    err=True,
-                )
+                click.echo(f"Experiment {experiment.metadata.name} goes on in the cluster.", err=True)
+                click.echo(f"  to follow it again: katib resume {what}", err=True)
+                click.echo(f"  to stop it:         katib stop {what}", err=True)
+                click.echo(f"  to delete it:       katib delete {what}", err=True)
 
     def _tell_what_is_stopped(self) -> None:
         for experiment in self.results():

@@ -114,9 +114,21 @@ class Supernet(nn.Module):
             return SearchCell(inputs, self.primitives, channels, outline.nodes, reduces=reduces, edge=edge)
 
         self.stem, self.cells, self.classifier = _outlined(outline, cell, affine=False)
-        shapes = [(2 + node, len(self.primitives)) for node in range(outline.nodes)]
-        self.alphas_normal = nn.ParameterList(1e-3 * torch.randn(shape) for shape in shapes)
-        self.alphas_reduce = nn.ParameterList(1e-3 * torch.randn(shape) for shape in shapes)
+        # Not in a ParameterList, which is empty in the copies that nn.DataParallel makes.
+        for kind in ("normal", "reduce"):
+            for node in range(outline.nodes):
+                alpha = 1e-3 * torch.randn(2 + node, len(self.primitives))
+                self.register_parameter(f"alphas_{kind}_{node}", nn.Parameter(alpha))
+
+    @property
+    def alphas_normal(self) -> list[nn.Parameter]:
+        """The architecture of cells that keep the size: for each node a row an edge."""
+        return [getattr(self, f"alphas_normal_{node}") for node in range(self.outline.nodes)]
+
+    @property
+    def alphas_reduce(self) -> list[nn.Parameter]:
+        """The same of cells that halve it."""
+        return [getattr(self, f"alphas_reduce_{node}") for node in range(self.outline.nodes)]
 
     def alphas(self) -> list[nn.Parameter]:
         """The architecture's parameters."""
@@ -146,7 +158,7 @@ class Supernet(nn.Module):
         entropy = -(chances * chances.clamp_min(1e-30).log()).sum(dim=1).mean()
         return float(entropy / torch.tensor(float(len(self.primitives))).log())
 
-    def _strongest(self, alphas: nn.ParameterList) -> tuple[Node, ...]:
+    def _strongest(self, alphas: Sequence[nn.Parameter]) -> tuple[Node, ...]:
         kept = [place for place, name in enumerate(self.primitives) if name != NONE]
         nodes = []
         for alpha in alphas:

@@ -97,8 +97,10 @@ def free_port() -> int:
 class LocalControlPlane:
     """The processes of one control plane, their state below `folder`. `start`, then `stop`."""
 
-    def __init__(self, assets: Path, folder: Path) -> None:
+    def __init__(self, assets: Path, folder: Path, *, controllers: Sequence[str] = ()) -> None:
+        """Starts nothing yet. `controllers` run beside those that collect garbage."""
         self.folder = folder
+        self._controllers = ",".join(("garbagecollector", "namespace", "serviceaccount", *controllers))
         self.kubeconfig = folder / "kubeconfig"
         self._assets = assets
         self._etcd_port, self._peer_port, self.api_port = free_port(), free_port(), free_port()
@@ -131,7 +133,7 @@ class LocalControlPlane:
             "kube-controller-manager",
             "--kubeconfig", str(self.kubeconfig),
             "--leader-elect=false",
-            "--controllers", "garbagecollector,namespace,serviceaccount",
+            "--controllers", self._controllers,
             "--concurrent-gc-syncs", "5",
             "--port", "0",
             "--secure-port", str(free_port()),

@@ -1,4 +1,7 @@
-"""An operator as a process of its own, with observations in a folder: KUBECONFIG NAMESPACE FOLDER."""
+"""An operator as a process of its own, with observations in a folder: KUBECONFIG NAMESPACE FOLDER [IDENTITY].
+
+With an identity it is a candidate for the Lease `leader` of the namespace.
+"""
 
 import sys
 from pathlib import Path
@@ -16,5 +19,7 @@ if __name__ == "__main__":
             health_address="127.0.0.1:0",
             log_as_json=True,
             observations=FolderObservations(Path(sys.argv[3])),
+            lease=(sys.argv[2], "leader") if len(sys.argv) > 4 else None,
+            identity="".join(sys.argv[4:]),
         )
     )

@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from pykatib.api import names, wire
 from pykatib.api.conditions import find_condition, is_true
 from pykatib.api.defaults import default_experiment
-from pykatib.api.errors import NotFound
+from pykatib.api.errors import NotFound, Unavailable
 from pykatib.api.experiment import (
     Experiment,
     ExperimentSpec,
@@ -125,6 +126,7 @@ class StandIn:
         self._observations = observations
         self._over = threading.Event()
         self._waiting: list[WorkerJob] = []
+        self._reported: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="stand-in")
         self.uids_by_job: dict[str, set[str]] = {}
         """All Jobs that ever were: more than one of a name means that a Trial was run twice."""
@@ -155,13 +157,19 @@ class StandIn:
             self.uids_by_job.setdefault(job.metadata.name, set()).add(job.metadata.uid)
             if b'"Complete"' not in bytes(job.status):
                 self._waiting.append(job)
+        elif job is None and change.old is not None:  # nobody runs what is deleted
+            gone = change.old.metadata.uid
+            self._waiting = [each for each in self._waiting if each.metadata.uid != gone]
 
     def _complete(self, job: WorkerJob) -> None:
         meta = job.metadata
         path = f"/apis/kubeflow.org/v1beta1/namespaces/{meta.namespace}/trials/{meta.name}"
         try:
-            trial = wire.decode(self._server.request("GET", path), Trial)
-            self._observations.report(meta.namespace, meta.name, [MetricLog(time.time(), "loss", repr(loss_of(trial)))])
+            if meta.uid not in self._reported:
+                trial = wire.decode(self._server.request("GET", path), Trial)
+                log = MetricLog(time.time(), "loss", repr(loss_of(trial)))
+                self._observations.report(meta.namespace, meta.name, [log])
+                self._reported.add(meta.uid)
             now = rfc3339(time.time())
             done = {"type": "Complete", "status": "True", "lastProbeTime": now, "lastTransitionTime": now}
             status = {"conditions": [done], "succeeded": 1, "startTime": now, "completionTime": now}
@@ -173,6 +181,9 @@ class StandIn:
             )
         except NotFound:
             pass  # deleted in the meantime
+        except Unavailable:  # the server is away
+            self._waiting.append(job)
+            self._over.wait(0.5)
 
 
 def wait_for(what: str, reached: Callable[[], bool], *, seconds: float = 120.0) -> None:
@@ -210,7 +221,13 @@ def has_ended(server: ApiServer, namespace: str, name: str = "search") -> bool:
     return not is_true(read_suggestion(server, namespace, name).status.conditions, names.RUNNING)
 
 
-def check_invariants(server: ApiServer, namespace: str, stand_in: StandIn, name: str = "search") -> None:
+class JobsSeen(Protocol):
+    """Somebody who has seen all Jobs that ever were."""
+
+    uids_by_job: dict[str, set[str]]
+
+
+def check_invariants(server: ApiServer, namespace: str, stand_in: JobsSeen, name: str = "search") -> None:
     """What Katib's own end-to-end tests assert after success, and that no Trial was run twice."""
     found = read_experiment(server, namespace, name)
     status = found.status

@@ -83,6 +83,16 @@ def test_nulls_that_katib_writes_are_taken_and_users_manifests_are_kept(server: 
     assert read.spec.parameters == ()
 
 
+def test_unknown_fields_of_an_experiment_come_as_far_as_admission(server: ApiServer, namespace: str) -> None:
+    path = f"/apis/kubeflow.org/v1beta1/namespaces/{namespace}/experiments"
+    body = json.loads(experiment({"maxTrials": 3, "parameters": [{"name": "lr", "feasibleSpace": {"minimum": "1"}}]}))
+    body["spce"] = {}
+    kept = json.loads(server.request("POST", path, body=json.dumps(body).encode()))
+    assert kept["spce"] == {}
+    assert kept["spec"]["maxTrials"] == 3
+    assert kept["spec"]["parameters"][0]["feasibleSpace"] == {"minimum": "1"}
+
+
 def test_kubectl_prints_katibs_columns(server: ApiServer) -> None:
     columns = {
         plural: [

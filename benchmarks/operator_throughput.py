@@ -1,125 +1,68 @@
-"""Trials a second and API writes a Trial of the operator, on a control plane alone.
+"""Trials a second and API writes a Trial of the operator, on a control plane alone; flat from the first to the last?
 
-    python benchmarks/operator_throughput.py [--trials 1000] [--parallel 50] [--experiments 1]
+    python benchmarks/operator_throughput.py [--trials 1000] [--parallel 50]
 
-With several Experiments, each has so many Trials, and the slowest is told beside the fastest.
-
-A stand-in in a process of its own completes the Jobs. Needs KUBE_ASSETS or KUBECONFIG as the tests do.
+Needs KUBE_ASSETS as the tests do. Goals: 25 Trials/s on two cores shared with the API server, 12 API writes a Trial.
 """
 
 import argparse
-import json
-import multiprocessing
-import resource
-import signal
-import sys
-import tempfile
-import threading
+import itertools
 import time
-from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(PROJECT / "tests" / "kubernetes"))
-
-from local_control_plane import LocalControlPlane, find_assets  # noqa: E402
-from stand_in import FolderObservations, StandIn, experiment, has_ended, read_experiment  # noqa: E402
-
-from pykatib.api import wire  # noqa: E402
-from pykatib.kube.crds import definitions  # noqa: E402
-from pykatib.kube.operator import Operator  # noqa: E402
-from pykatib.store.kubernetes.api_server import ApiServer  # noqa: E402
-
-NAMESPACE = "default"
-
-
-def stand_in(kubeconfig: str, folder: str) -> None:
-    """Completes Jobs until it is terminated."""
-    over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
-    each = StandIn(ApiServer.connect(kubeconfig), NAMESPACE, FolderObservations(Path(folder)))
-    each.start()
-    over.wait()
-    each.stop()
-
-
-def cpu_seconds() -> float:
-    """What this process has used."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def measure(kubeconfig: str, folder: str, *, trials: int, parallel: int, experiments: int) -> dict[str, float]:
-    """Runs the Experiments; answers the figures."""
-    server = ApiServer.connect(kubeconfig)
-    operator = Operator(ApiServer.connect(kubeconfig), FolderObservations(Path(folder)))
-    thread = threading.Thread(target=operator.run)
-    thread.start()
-    while operator.readiness().status != 200:
-        time.sleep(0.1)
-    started, used = time.monotonic(), cpu_seconds()
-    names = [f"search-{number}" for number in range(experiments)]
-    for name in names:
-        wanted = experiment(NAMESPACE, name, trials=trials, parallel=parallel)
-        path = f"/apis/kubeflow.org/v1beta1/namespaces/{NAMESPACE}/experiments"
-        server.request("POST", path, body=wire.encode(wanted))
-    marks: list[tuple[float, int]] = []
-    ended: dict[str, float] = {}
-    counts: dict[str, int] = {}
-    while len(ended) < experiments:
-        time.sleep(2.0)
-        for name in names:
-            if name not in ended:
-                counts[name] = read_experiment(server, NAMESPACE, name).status.trials_succeeded
-                if has_ended(server, NAMESPACE, name):
-                    ended[name] = time.monotonic() - started
-        marks.append((time.monotonic() - started, sum(counts.values())))
-    seconds = max(ended.values())
-    total = trials * experiments
-    operator.stop()
-    thread.join()
-    for moment, count in marks[:: max(1, len(marks) // 10)]:
-        print(f"{moment:7.1f} s {count:6d} Trials", flush=True)
-    text = operator.figures().text
-    writes = next(float(line.split()[-1]) for line in text.splitlines() if line.startswith("pykatib_api_writes_total "))
-    server.close()
-    return {
-        "experiments": experiments,
-        "trials": total,
-        "parallel": parallel,
-        "seconds": round(seconds, 1),
-        "slowest_to_fastest": round(seconds / min(ended.values()), 2),
-        "trials_per_second": round(total / seconds, 1),
-        "object_writes_per_trial": round(writes / total, 2),
-        "operator_cpu_ms_per_trial": round((cpu_seconds() - used) / total * 1000, 1),
-        "operator_peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    }
+from measuring import print_table
+from operator_bench import EXPERIMENTS, NAMESPACE, bench, experiment, has_ended, load, print_cpu, read_experiment
+from pykatib.api import wire
 
 
 def main() -> None:
-    """Starts the control plane and the stand-in, measures, and ends them."""
-    parser = argparse.ArgumentParser()
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--parallel", type=int, default=50)
-    parser.add_argument("--experiments", type=int, default=1)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        plane = LocalControlPlane(
-            find_assets(Path(tempfile.gettempdir(), "pykatib-kube-assets")), Path(folder, "control-plane")
+    with bench() as found:
+        found.start_operator()
+        time.sleep(1.0)
+        before, requests, sent = found.cpu_seconds(), found.requests(), found.bytes_written()
+        started = time.monotonic()
+        wanted = experiment(NAMESPACE, trials=options.trials, parallel=options.parallel)
+        found.server.request("POST", EXPERIMENTS, body=wire.encode(wanted))
+        tenth = options.trials // 10
+        marks = [(0.0, 0, found.cpu_seconds()["operator"], sent)]
+        while True:
+            time.sleep(0.25)
+            count = read_experiment(found.server, NAMESPACE).status.trials_succeeded
+            if count >= marks[-1][1] + tenth or count == options.trials:
+                now = time.monotonic() - started
+                marks.append((now, count, found.cpu_seconds()["operator"], found.bytes_written()))
+            if count == options.trials and has_ended(found.server, NAMESPACE):
+                break
+        seconds = time.monotonic() - started
+        lines = [
+            [
+                str(count),
+                f"{(count - count_before) / (moment - moment_before):.1f}",
+                f"{(cpu - cpu_before) / (count - count_before) * 1000:.1f}",
+                f"{(size - size_before) / (count - count_before) / 1024:.1f}",
+            ]
+            for (moment_before, count_before, cpu_before, size_before), (
+                moment,
+                count,
+                cpu,
+                size,
+            ) in itertools.pairwise(marks)
+            if count > count_before
+        ]
+        print_table(["up to Trial", "Trials/s", "operator's CPU ms a Trial", "KiB written a Trial"], lines)
+        served = found.requests() - requests
+        print(
+            f"{options.trials} Trials, {options.parallel} parallel: {seconds:.1f} s, "
+            f"{options.trials / seconds:.1f} Trials/s, {load()}\n"
+            f"API writes a Trial: {found.object_writes() / options.trials:.1f} of objects by the operator; "
+            f"{served / options.trials:.1f} in all, with events and the stand-in's one\n"
+            f"operator's memory: {found.operator_peak_mb():.0f} MB at most"
         )
-        helper: multiprocessing.Process | None = None
-        logs = Path(folder, "logs")
-        logs.mkdir()
-        try:
-            plane.start([json.dumps(each) for each in definitions()])
-            helper = multiprocessing.Process(target=stand_in, args=(str(plane.kubeconfig), str(logs)))
-            helper.start()
-            figures = measure(str(plane.kubeconfig), str(logs), **vars(options))
-            print(json.dumps(figures))
-        finally:
-            if helper is not None:
-                helper.terminate()
-                helper.join()
-            plane.stop()
+        print_cpu(found.cpu_seconds(), before, options.trials)
 
 
 if __name__ == "__main__":

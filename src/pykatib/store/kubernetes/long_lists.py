@@ -6,6 +6,8 @@
   writes the same ConfigMap again. Within this process the list is always whole.
 * **Name lists of an Experiment.** They are a view of the Trials, and made anew from them. The wire has the latest
   `NAMES_SHOWN` of each, and `status.omittedTrialNames` says how many of the first each lacks; the counts count all.
+
+What is always on Katib's wire is on ours too: `status.currentOptimalTrial.observation`, though there be nothing in it.
 """
 
 from typing import Any
@@ -15,7 +17,7 @@ from msgspec.structs import replace
 
 from pykatib.api import wire
 from pykatib.api.errors import AlreadyExists, NotFound, Unavailable
-from pykatib.api.experiment import Experiment, ExperimentStatus
+from pykatib.api.experiment import Experiment, ExperimentStatus, OptimalTrial
 from pykatib.api.meta import ObjectMeta, OwnerReference
 from pykatib.api.objects import ConfigMap, Object, Secret
 from pykatib.api.sequences import AppendLog
@@ -42,6 +44,7 @@ _NAME_LISTS = tuple(
     if field.name.endswith("_trial_list")
 )
 _DATA_KEY = "assignments"
+_NO_OPTIMUM = b'{"currentOptimalTrial":{"observation":{}}'
 
 
 class _Chunk(msgspec.Struct):
@@ -58,8 +61,16 @@ def status_on_wire(obj: Object) -> Any:  # Any: of whichever kind, or a plain ma
         window = AppendLog(obj.status.suggestions.since(obj.status.omitted_suggestions))
         return replace(obj.status, suggestions=window)
     if isinstance(obj, Experiment):
-        return _with_latest_names(obj)
+        return _with_an_optimum(obj, _with_latest_names(obj))
     return obj.status
+
+
+def _with_an_optimum(experiment: Experiment, status: Any) -> Any:
+    """Katib's status always has an optimum, empty where there is none yet; its pages look into it without asking."""
+    if experiment.status.current_optimal_trial != OptimalTrial():
+        return status
+    rest = wire.encode(status)[1:]
+    return msgspec.Raw(_NO_OPTIMUM + (b"," if len(rest) > 1 else b"") + rest)
 
 
 def _with_latest_names(experiment: Experiment) -> Any:  # Any: a status, or a mapping where it has more than one

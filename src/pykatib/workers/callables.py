@@ -19,7 +19,7 @@ from pykatib.api.errors import FieldError, NotFound
 from pykatib.api.experiment import Experiment
 from pykatib.api.meta import Reference
 from pykatib.api.objects import WorkerJob
-from pykatib.api.shared import MetricLog
+from pykatib.api.shared import AlgorithmSpec, MetricLog
 from pykatib.api.trial import Trial
 from pykatib.api.wire import decode
 from pykatib.control.trial_plan import announced, is_being_stopped
@@ -27,8 +27,10 @@ from pykatib.control.view import is_finished
 from pykatib.runtime.clock import Clock
 from pykatib.store.contract import Change, ObservationStore, Store, Subscription
 from pykatib.workers import jobstatus
+from pykatib.workers.checkpoints import SETTINGS, checkpoint_path
 from pykatib.workers.objective import Done, Objective, Outcome, Raised, run_objective
 from pykatib.workers.reporting import TrialStopped, reporting_to
+from pykatib.workers.template_check import is_callable
 
 OBJECTIVE_FAILED = "ObjectiveFailed"
 """Reason of a CallableJob whose function raised."""
@@ -103,8 +105,15 @@ class CallableRunner:
         self._subscription: Subscription | None = None
 
     def check(self, experiment: Experiment) -> Sequence[FieldError]:
-        """Nothing to say: the function is here."""
-        return ()
+        """A function is run as it is; but it has no folder in which its parent's checkpoints could lie."""
+        template = experiment.spec.trial_template
+        if template is None or not is_callable(template.trial_spec) or not checkpoint_path(experiment):
+            return ()
+        algorithm = (experiment.spec.algorithm or AlgorithmSpec()).algorithm_name
+        text = (
+            f"{names.CHECKPOINT_SETTING} is a folder of a container: {algorithm} needs a program in a Job, no function"
+        )
+        return (FieldError(SETTINGS, text),)
 
     def start(self) -> None:
         """Takes up the jobs in the store."""

@@ -8,6 +8,7 @@ from pykatib.api.objects import WorkerJob
 from pykatib.api.trial import Trial
 from pykatib.workers import jobstatus
 from pykatib.workers.attempts import COLLECTOR, MAIN, AttemptFolder
+from pykatib.workers.checkpoints import Checkpoint
 from pykatib.workers.distributed.kinds import is_distributed
 from pykatib.workers.distributed.logs import ReplicaLogs
 from pykatib.workers.distributed.plan import GangPlan
@@ -43,6 +44,7 @@ class JobRun:
 
         self.plan: PodPlan | None = None  # of the attempt that waits or runs
         self.folder: AttemptFolder | None = None
+        self.checkpoint: Checkpoint | None = None
         self.stages: deque[tuple[str, ProcessPlan]] = deque()  # to come
         self.process_id = ""  # of the process that was asked for and has not been heard to end
         self.metrics: JobMetrics | None = None  # of a main process that has been started
@@ -75,6 +77,9 @@ class JobRun:
         """The processes of the attempt, in order."""
         self.stages = deque((f"init-{index}", process) for index, process in enumerate(plan.init))
         self.stages.append((MAIN, plan.main))
+        copying = self.checkpoint.copying() if self.checkpoint is not None else None
+        if copying is not None:
+            self.stages.appendleft((f"init-{copying.name}", copying))
 
     def name_collector(self) -> str:
         """The id of the user's own collector in this attempt."""
@@ -105,7 +110,7 @@ class JobRun:
     def failure(self, ended: ProcessExit) -> Failure:
         """What it means that its process has failed: of a job with replicas, that one of them has."""
         plan = self.plan
-        if not isinstance(plan, GangPlan):
+        if not isinstance(plan, GangPlan) or not ended.process_id.endswith(f"/{MAIN}"):
             return self.plain_failure(described(ended))
         assert self.folder is not None
         report = read_report(self.folder.path)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from pykatib.algorithms.lineage import lineage_of
 from pykatib.api import names
 from pykatib.api.errors import FieldError, InvalidInput, NotFound, StorageFailed
 from pykatib.api.experiment import Experiment
@@ -27,6 +28,7 @@ from pykatib.runtime.clock import Clock
 from pykatib.store.contract import Change, ObservationStore, Store, Subscription
 from pykatib.workers import jobstatus
 from pykatib.workers.attempts import MAIN, AttemptFolder, past_of
+from pykatib.workers.checkpoints import CheckpointFolders
 from pykatib.workers.custom_collectors import CustomCollectors
 from pykatib.workers.distributed.kinds import KINDS
 from pykatib.workers.distributed.logs import ReplicaLogs
@@ -86,6 +88,7 @@ class JobRunner:
         self._places = places
         self._slots = slots
         self._trial_folder = trial_folder
+        self._checkpoints = CheckpointFolders(store, trial_folder)
         self._home_id = home_id
         self._supervision = Supervision(home_id)
         self._watch, self._unwatch = watch, unwatch
@@ -120,6 +123,7 @@ class JobRunner:
         """Ends what an earlier life left, and takes up its jobs."""
         end_strays(self._home_id)
         self._subscription = self._store.subscribe((names.JOB, *KINDS), self._on_change)
+        self._checkpoints.start()
         self._take_up_arrivals()  # before a Trial's time is looked at: that of an earlier life does not count
 
     def advance(self) -> bool:
@@ -131,7 +135,8 @@ class JobRunner:
             moment = run.next_moment()
             if moment is not None and moment <= now:
                 did |= self._look_after(run, now)
-        return self._start_waiting() or did
+        did |= self._start_waiting()
+        return self._checkpoints.sweep() or did
 
     def next_moment(self) -> float | None:
         """The next reading of metrics, deadline or retry."""
@@ -142,6 +147,7 @@ class JobRunner:
         """Ends all processes; jobs that were running are taken up by the next start."""
         if self._subscription is not None:
             self._subscription.close()
+        self._checkpoints.close()
         self._unwatch_supervisor()
         self._supervision.close(now=now)
         for run in self._runs.values():
@@ -232,6 +238,8 @@ class JobRunner:
         """
         did = is_blocked = False
         for run in list(self._waiting.values()):
+            if self._is_parent_at_work(run):
+                continue
             plan = run.plan or self._prepare(run)
             if plan is None:
                 did = True
@@ -246,6 +254,14 @@ class JobRunner:
             did = True
             self._begin(run, plan.with_gpus(assignment.gpu_ids) if assignment.gpu_ids else plan)
         return did
+
+    def _is_parent_at_work(self, run: JobRun) -> bool:
+        """Whether the Trial that this one continues still runs: one stopped early takes its time to end."""
+        lineage = lineage_of(run.trial.metadata.labels)
+        if lineage is None or not lineage.parent:
+            return False
+        parent = (run.trial.metadata.namespace, lineage.parent)
+        return any((one.trial.metadata.namespace, one.trial.metadata.name) == parent for one in self._runs.values())
 
     def _prepare(self, run: JobRun) -> PodPlan | None:
         folder = AttemptFolder(run.trial_folder / str(run.next_number))
@@ -265,7 +281,16 @@ class JobRunner:
         plan: PodPlan | Refused
         try:
             place = self._places.of(experiment)
-            plan = plan_worker(run.trial, place=place, folder=folder.path, attempt=folder.number - 1)
+            checkpoint = run.checkpoint = self._checkpoints.of(run.trial, experiment, folder)
+            mounts = checkpoint.mounts if checkpoint is not None else None
+            plan = plan_worker(
+                run.trial, place=place, folder=folder.path, attempt=folder.number - 1, extra_mounts=mounts
+            )
+            if checkpoint is not None and isinstance(plan, PodPlan):
+                plan = checkpoint.made(plan)
+                unseen = checkpoint.unseen(plan)
+                if unseen is not None:
+                    self._say(experiment, unseen)
         except InvalidInput as error:
             plan = Refused(error.errors)
         if isinstance(plan, Refused):
@@ -296,6 +321,8 @@ class JobRunner:
         run.plan = plan
         if folder.number > 1:  # what an attempt that came to nothing has told
             self._observations.delete(run.trial.metadata.namespace, run.trial.metadata.name)
+        if run.checkpoint is not None:
+            run.checkpoint.drop_stale()
         run.queue_stages(plan)
         # What is about to happen is on record before it happens: a name that is used is never given again.
         self._store.flush()
@@ -318,7 +345,7 @@ class JobRunner:
                 log_path=folder.log,
                 exit_path=folder.exit,
                 grace_seconds=plan.grace_seconds,
-                vouches=isinstance(plan, GangPlan),
+                vouches=isinstance(plan, GangPlan) and stage == MAIN,
             ),
         )
 

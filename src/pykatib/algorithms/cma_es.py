@@ -125,16 +125,19 @@ class CmaEsSearch:
         if self._seen.everything(batch):
             return None
         if self._runs is not None:
+            point = None
             for word in words(self._key, index, _ATTEMPTS):
                 point = self._variables.point(self._runs.current.draw(word >> 32))
-                if self._seen.new(point, batch):
+                if self._space.allows(point) and self._seen.new(point, batch):
                     return point
+            if point is not None and self._seen.new(mended := self._space.repaired(point), batch):
+                return mended
         return self._seen.some_other(batch)
 
     def _sample_of(self, index: int, distribution: SearchDistribution) -> Sample | None:
         """The sample that a Trial was, drawn again; None where it did not come from this distribution."""
         values = tuple(self._trials[index].values)
-        for word in words(self._key, index, _ATTEMPTS if self._seen.finite else 1):
+        for word in words(self._key, index, _ATTEMPTS if self._seen.finite or self._space.restricted else 1):
             sample = distribution.draw(word >> 32)
             if self._variables.point(sample) == values:
                 return sample

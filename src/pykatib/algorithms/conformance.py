@@ -18,9 +18,11 @@ import pytest
 from pykatib.algorithms.contract import Algorithm, Ask, FinishedTrial, Outcome, Proposal, ProposedTrial
 from pykatib.algorithms.description import AlgorithmInfo
 from pykatib.algorithms.distributions import DISTRIBUTION_NAMES
+from pykatib.algorithms.guarded import Guarded
 from pykatib.algorithms.problem import Problem
 from pykatib.algorithms.randomness import unit_of, words
 from pykatib.algorithms.space import SearchSpace
+from pykatib.algorithms.space_settings import CONDITIONS, CONSTRAINTS, space_of, split_settings
 from pykatib.api.experiment import FeasibleSpace, ParameterSpec
 from pykatib.api.shared import ObjectiveSpec, Setting
 
@@ -85,6 +87,32 @@ SPACES["fifty"] = tuple(
     for index, spec in enumerate(SPACES["fifty"])
 )
 
+RESTRICTED: dict[str, tuple[tuple[ParameterSpec, ...], str, str]] = {
+    "tied together": (
+        (
+            choice("optimizer", "categorical", "sgd", "adam"),
+            double("momentum", "0", "0.99"),
+            integer("layers", "1", "3"),
+            integer("units-2", "1", "64", "", "logUniform"),
+            double("low", "0", "1"),
+            double("high", "0", "1"),
+        ),
+        "momentum: optimizer == sgd else 0.5; units-2: layers >= 2 and momentum < 0.9",
+        "low < high; layers * high <= 2",
+    ),
+    "finite, tied together": (
+        (
+            choice("kind", "categorical", "a", "b", "c"),
+            integer("depth", "1", "4"),
+            choice("width", "discrete", "8", "16", "32"),
+            choice("extra", "categorical", "on", "off"),
+        ),
+        "width: kind in (b, c) else 16; extra: kind == c and depth > 2",
+        "depth * width <= 64",
+    ),
+}
+"""Parameters, conditions and constraints: spaces of which not all points may be proposed."""
+
 _OUTCOMES: tuple[Outcome, ...] = (
     "succeeded",
     "succeeded",
@@ -96,6 +124,11 @@ _OUTCOMES: tuple[Outcome, ...] = (
     "metrics-unavailable",
 )
 _ODD_OBJECTIVES = (math.nan, math.inf, -math.inf, 1e308, 0.5, 0.5, -1e308, 0.0)
+
+
+def restricted_space(specs: tuple[ParameterSpec, ...], conditions: str, constraints: str) -> SearchSpace:
+    """A space with conditions and constraints, as an Experiment states them."""
+    return space_of(specs, split_settings([Setting(CONDITIONS, conditions), Setting(CONSTRAINTS, constraints)]))
 
 
 class History:
@@ -148,22 +181,27 @@ class _Suite:
     info: ClassVar[AlgorithmInfo]
     settings: ClassVar[Mapping[str, str]] = {}
     spaces: ClassVar[Mapping[str, tuple[ParameterSpec, ...]]] = SPACES
+    restricted: ClassVar[Mapping[str, tuple[tuple[ParameterSpec, ...], str, str]]] = RESTRICTED
     rounds: ClassVar[int] = 12
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Gives each test the spaces that the algorithm's rules accept."""
-        accepted = {name: specs for name, specs in self.spaces.items() if self.accepts(specs)}
+        every = {name: SearchSpace.from_specs(specs) for name, specs in self.spaces.items()}
+        every.update({name: restricted_space(*stated) for name, stated in self.restricted.items()})
+        spaces = {name: space for name, space in every.items() if self.takes(space)}
         if "space" in metafunc.fixturenames:
-            spaces = {name: SearchSpace.from_specs(specs) for name, specs in accepted.items()}
             metafunc.parametrize("space", list(spaces.values()), ids=list(spaces))
         if "small" in metafunc.fixturenames:
-            spaces = {name: SearchSpace.from_specs(specs) for name, specs in accepted.items()}
             small = {name: space for name, space in spaces.items() if space.size is not None and space.size <= 100}
             metafunc.parametrize("small", list(small.values()), ids=list(small))
 
     def accepts(self, specs: tuple[ParameterSpec, ...]) -> bool:
         """Whether the algorithm's own rules let it search a space."""
-        problem = self.problem(SearchSpace.from_specs(specs))
+        return self.takes(SearchSpace.from_specs(specs))
+
+    def takes(self, space: SearchSpace) -> bool:
+        """The same of a space that has been made."""
+        problem = self.problem(space)
         settings = self.info.read_settings(self.stated(0), path="settings")
         return not any(rule(problem, settings) for rule in self.info.rules)
 
@@ -186,7 +224,8 @@ class _Suite:
     def create(self, space: SearchSpace, *, seed: int = 1) -> Algorithm:
         """A fresh instance."""
         settings = self.info.read_settings(self.stated(seed), path="settings")
-        return self.info.create(self.problem(space), settings, seed=seed)
+        made = self.info.create(self.problem(space), settings, seed=seed)
+        return Guarded(made, space) if space.restricted else made  # as whoever asks for it by name gets it
 
     def live(self, algorithm: Algorithm, *, rounds: int, odd: bool = False) -> History:
         """Some rounds of asking for one to three proposals and ending about as many Trials."""

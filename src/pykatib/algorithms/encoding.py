@@ -57,6 +57,13 @@ class Dimension:
         edges[-1] = 1.0
         self.middles, self.edges = np.array(middles), np.array(edges)
 
+    @property
+    def middle(self) -> float:
+        """A number that says nothing: the middle of the range, or the first entry of a list."""
+        if self.kind == "line":
+            return 0.5
+        return float(self.count // 2) if self.kind == "cells" else 0.0
+
     def code(self, value: ParameterValue) -> float:
         """The number that stands for a value."""
         if self.kind == "line":
@@ -88,12 +95,17 @@ class Encoding:
         return len(self.dimensions)
 
     def row(self, values: Sequence[ParameterValue]) -> list[float]:
-        """A point as numbers."""
-        return [dimension.code(values[place]) for place, dimension in zip(self._columns, self.dimensions, strict=True)]
+        """A point as numbers; a parameter that is not active there as the middle of its range."""
+        row = [dimension.code(values[place]) for place, dimension in zip(self._columns, self.dimensions, strict=True)]
+        if self._space.restricted and (inactive := self._space.inactive(values)):
+            for column, place in enumerate(self._columns):
+                if place in inactive:
+                    row[column] = self.dimensions[column].middle
+        return row
 
     def point(self, row: Sequence[float]) -> Point:
-        """The point of a row; lines of steps go to the step they fall on."""
+        """The point of a row, allowed or not; lines of steps go to the step they fall on."""
         values: list[ParameterValue] = [p.value_at(0) if p.count == 1 else "" for p in self._space.parameters]
         for place, dimension, code in zip(self._columns, self.dimensions, row, strict=True):
             values[place] = dimension.value(code)
-        return tuple(values)
+        return self._space.settled(values)

@@ -5,15 +5,27 @@ name. Listing names loads none of them; one that cannot be loaded is told with i
 other. Names of pykatib's own cannot be taken, nor can two packages share one; `notes` tells of who tries.
 """
 
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from pykatib.algorithms.builtin import BUILTIN
 from pykatib.algorithms.contract import Algorithm
 from pykatib.algorithms.description import AlgorithmInfo, Settings, nearest
+from pykatib.algorithms.guarded import FirstPoints, Guarded
 from pykatib.algorithms.nas.rules import references_to_nothing
 from pykatib.algorithms.problem import Problem
 from pykatib.algorithms.space import SearchSpace
+from pykatib.algorithms.space_settings import (
+    SPACE_SETTINGS,
+    WARM_START_TRIALS,
+    SpaceSettings,
+    experiments_of,
+    known_points,
+    remarks,
+    space_of,
+    split_settings,
+)
 from pykatib.algorithms.stopping import registry as stopping
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment
@@ -73,14 +85,21 @@ def check(experiment: Experiment) -> tuple[FieldError, ...]:
 
 def _check_search(experiment: Experiment) -> tuple[FieldError, ...]:
     try:
-        chosen, settings = _chosen(experiment)
+        chosen, settings, of_space = _chosen(experiment)
     except InvalidInput as problem:
         return problem.errors
-    try:
-        problem_of = _problem(experiment)
-    except InvalidInput:
+    if not _is_sound(experiment):
         return ()
+    try:
+        problem_of = _problem(experiment, of_space)
+    except InvalidInput as problem:
+        return problem.errors
     errors = tuple(error for rule in chosen.rules for error in rule(problem_of, settings))
+    if not errors:
+        try:
+            known_points(chosen.searched(problem_of, settings).space, of_space)
+        except InvalidInput as problem:
+            return problem.errors
     if (chosen.architecture or problem_of.nas_config is not None) and not errors:
         # Of other searches, the assignments are the parameters, and the template was held against them before.
         errors = references_to_nothing(experiment, chosen.searched(problem_of, settings).space.names)
@@ -88,35 +107,89 @@ def _check_search(experiment: Experiment) -> tuple[FieldError, ...]:
 
 
 def create(experiment: Experiment, *, seed: int) -> tuple[SearchSpace, Algorithm]:
-    """The space and the algorithm of an Experiment. `seed` counts where there is no setting `random_state`."""
-    chosen, settings = _chosen(experiment)
-    problem = _problem(experiment)
+    """The space and the algorithm of an Experiment. `seed` counts where there is no setting `random_state`.
+
+    The algorithm has been told the Trials that it is to know from the start, and keeps to the space, whoever wrote it.
+    """
+    chosen, settings, of_space = _chosen(experiment)
+    problem = _problem(experiment, of_space)
     errors = [error for rule in chosen.rules for error in rule(problem, settings)]
     if errors:
         raise InvalidInput(errors)
     problem = chosen.searched(problem, settings)
+    if experiments_of(of_space) and WARM_START_TRIALS not in of_space.text_by_name:
+        message = (
+            "names Experiments, which are looked up by pykatib's control plane alone; state their Trials as points"
+        )
+        raise InvalidInput([FieldError(of_space.path_by_name["warm_start"], message)])
+    points = known_points(problem.space, of_space)
     state = settings.get("random_state")
-    return problem.space, chosen.create(problem, settings, seed=state if isinstance(state, int) else seed)
+    algorithm = chosen.create(problem, settings, seed=state if isinstance(state, int) else seed)
+    if problem.space.restricted:
+        algorithm = Guarded(algorithm, problem.space)
+    if points.first:
+        algorithm = FirstPoints(algorithm, points.first, one_by_one=chosen.one_by_one)
+    if points.known:
+        algorithm.tell(points.known)
+    return problem.space, algorithm
 
 
-def _chosen(experiment: Experiment) -> tuple[AlgorithmInfo, Settings]:
+def notes_on(experiment: Experiment) -> tuple[str, ...]:
+    """What is worth knowing of a search space that `check` finds nothing wrong with, in sentences."""
+    try:
+        _, _, of_space = _chosen(experiment)
+        return remarks(_problem(experiment, of_space).space)
+    except InvalidInput:
+        return ()
+
+
+def _chosen(experiment: Experiment) -> tuple[AlgorithmInfo, Settings, SpaceSettings]:
     spec = experiment.spec.algorithm or AlgorithmSpec()
     if not spec.algorithm_name:
         raise _wrong_name(f"is missing; there are {', '.join(names())}")
     found = info(spec.algorithm_name)
-    return found, found.read_settings(spec.algorithm_settings, path=SETTINGS_PATH)
+    of_space = split_settings(spec.algorithm_settings)
+    if found.architecture and of_space.text_by_name:
+        errors = [
+            FieldError(path, f"{name} is about parameters, and {found.name} searches an architecture")
+            for name, path in of_space.path_by_name.items()
+        ]
+        raise InvalidInput(errors)
+    try:
+        return found, found.read_settings(of_space.own, path=""), of_space
+    except InvalidInput as error:
+        raise InvalidInput([_placed(each, of_space) for each in error.errors]) from None
 
 
-def _problem(experiment: Experiment) -> Problem:
+def _placed(error: FieldError, of_space: SpaceSettings) -> FieldError:
+    """A mistake in one of the algorithm's own settings, at its place among all that are stated."""
+    number, _, field = error.path.removeprefix("[").partition("].")
+    setting = of_space.own[int(number)]
+    close = get_close_matches(setting.name, SPACE_SETTINGS, n=1, cutoff=0.75)
+    message = error.message
+    if close and message.startswith("unknown setting"):
+        message = f"unknown setting {setting.name!r}; did you mean {close[0]}, which every algorithm has?"
+    return FieldError(f"{of_space.paths[int(number)]}.{field}", message)
+
+
+def _is_sound(experiment: Experiment) -> bool:
+    try:
+        SearchSpace.from_specs(experiment.spec.parameters)
+    except InvalidInput:
+        return False
+    return True
+
+
+def _problem(experiment: Experiment, of_space: SpaceSettings) -> Problem:
     spec = experiment.spec
     return Problem(
-        space=SearchSpace.from_specs(spec.parameters),
+        space=space_of(spec.parameters, of_space),
         objective=spec.objective or ObjectiveSpec(),
         experiment_name=experiment.metadata.name,
         max_trial_count=spec.max_trial_count,
         parallel_trial_count=spec.parallel_trial_count,
         nas_config=spec.nas_config,
-        stated_settings=spec.algorithm.algorithm_settings if spec.algorithm is not None else (),
+        stated_settings=of_space.own,
     )
 
 

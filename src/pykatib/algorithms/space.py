@@ -33,11 +33,12 @@ _Number = TypeVar("_Number")
 class SearchSpace:
     """All points that may be proposed. `size` is their number, None where a parameter is continuous."""
 
-    __slots__ = ("_readers", "names", "parameters", "size", "uniform")
+    __slots__ = ("_readers", "names", "parameters", "restricted", "size", "uniform")
 
     def __init__(self, parameters: Sequence[Parameter]) -> None:
         self.parameters = tuple(parameters)
         self.names = tuple(parameter.name for parameter in self.parameters)
+        self.restricted = False  # by conditions or constraints, as `pykatib.algorithms.restricted` is
         self.uniform = all(parameter.uniform for parameter in self.parameters)
         self.size: int | None = 1
         for parameter in self.parameters:
@@ -127,7 +128,31 @@ class SearchSpace:
                 errors.append(FieldError(f"parameterAssignments.{parameter.name}", str(problem)))
         if errors:
             raise InvalidInput(errors)
+        return self.settled(values)
+
+    def settled(self, values: Sequence[ParameterValue]) -> Point:
+        """The point that values mean, parameters that are not active there set to a value of their own."""
         return tuple(values)
+
+    def inactive(self, values: Sequence[ParameterValue]) -> set[int]:
+        """The places of the parameters that are not active at a point."""
+        return set()
+
+    def allows(self, values: Sequence[ParameterValue]) -> bool:
+        """Whether all constraints hold at a point of the bounds."""
+        return True
+
+    def repaired(self, values: Sequence[ParameterValue]) -> Point:
+        """The point itself where it is allowed, else an allowed one near it."""
+        return tuple(values)
+
+    def replaced(self, parameter: Parameter) -> "SearchSpace":
+        """The space with a parameter of the same name in the place of its own."""
+        return SearchSpace([parameter if each.name == parameter.name else each for each in self.parameters])
+
+    def without(self, place: int, values: Sequence[ParameterValue]) -> "SearchSpace":
+        """The space without the parameter at a place, of what is allowed whichever of these values that one has."""
+        return SearchSpace([parameter for each, parameter in enumerate(self.parameters) if each != place])
 
 
 def _parameter(spec: ParameterSpec, path: str, errors: list[FieldError]) -> Parameter | None:

@@ -105,7 +105,7 @@ class TPE:
             for _ in range(_ROUNDS):
                 for row in self._candidates(good, rest, numbers):
                     point = self._encoding.point(row)
-                    if point not in taken:
+                    if point not in taken and self._space.allows(point):
                         return point
         return self._any(numbers, taken)
 

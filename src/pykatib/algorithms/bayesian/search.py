@@ -41,6 +41,7 @@ _MANY_CANDIDATES = 1536  # where there is no climbing
 _STARTS = 2  # for climbing, of each kind
 _INCUMBENTS = 5
 _ATTEMPTS = 64
+_MOST_REPLACED = 32  # candidates, by random points; to find one may take many draws
 _BESIDE = 0.005  # in the unit cube: what lies closer to a running Trial would tell the same
 _LARGEST_DESIGN = 1000  # initial points beyond are random
 
@@ -108,6 +109,8 @@ class BayesianOptimization:
         climb = Climb(model, ACQUISITIONS[function], best, self._features)
         count = _CANDIDATES if self._climbs else _MANY_CANDIDATES
         found = candidates(self._features, incumbents, draws, count=count)
+        if self._space.restricted:
+            found = self._allowed(found, count, draws)
         scores = climb.score(found)
         if self._climbs:
             starts = [
@@ -123,6 +126,23 @@ class BayesianOptimization:
             found, scores = found[squares > _BESIDE**2], scores[squares > _BESIDE**2]
         promising: Floats = found[np.argsort(-scores, kind="stable")]
         return promising
+
+    def _allowed(self, rows: Floats, count: int, draws: np.random.Generator) -> Floats:
+        """Rows of which the first `count` are anywhere: random points in the place of those that are not allowed.
+
+        They are as the points are that they mean, so that a parameter which is not active makes no difference.
+        """
+        found: list[list[float]] = []
+        anywhere = 0
+        for place, row in enumerate(rows.tolist()):
+            point = self._encoding.point(row)
+            if not self._space.allows(point):
+                if place >= count or anywhere >= _MOST_REPLACED:
+                    point = self._space.repaired(point)
+                else:
+                    point, anywhere = self._space.sample(draws), anywhere + 1
+            found.append(self._encoding.row(point))
+        return np.array(found)
 
     def _model(
         self, columns: Floats, targets: Floats, running: Floats, draws: np.random.Generator, shrink: float
@@ -161,7 +181,7 @@ class BayesianOptimization:
         """The first row that is a new point, else a random one."""
         for row in rows.tolist():
             point = self._encoding.point(row)
-            if point not in self._seen and point not in taken:
+            if point not in self._seen and point not in taken and self._space.allows(point):
                 return point
         for _ in range(_ATTEMPTS):
             point = self._space.sample(draws)

@@ -51,7 +51,7 @@ class Ladder:
 
 def widened(space: SearchSpace, parameter: Parameter) -> SearchSpace:
     """The space with a parameter of the same name in the place of its own."""
-    return SearchSpace([parameter if each.name == parameter.name else each for each in space.parameters])
+    return space.replaced(parameter)
 
 
 def range_of(parameter: Parameter) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from pykatib.algorithms.halving.brackets import Brackets
 from pykatib.algorithms.halving.ladder import Ladder
 from pykatib.algorithms.halving.proposers import Proposer
 from pykatib.algorithms.problem import Problem
-from pykatib.algorithms.space import Point, SearchSpace
+from pykatib.algorithms.space import Point
 
 PREFIX = "halving.suggestion.katib.kubeflow.org"
 CONFIGURATION_LABEL = f"{PREFIX}/configuration"
@@ -55,7 +55,7 @@ class SuccessiveHalving:
         self._resource = resource  # the place of the resource among the parameters
         self._ladder = ladder
         self._brackets = brackets
-        self._proposer = Proposer(without(problem, resource), model, random_share=share, seed=seed)
+        self._proposer = Proposer(without(problem, resource, ladder), model, random_share=share, seed=seed)
         self._points: dict[int, Point] = {}  # by configuration, without the resource
         self._bracket_of: dict[int, int] = {}
         self._rungs: dict[tuple[int, int], _Rung] = {}  # by bracket and level
@@ -171,11 +171,10 @@ class _Running:
         self.next = max(self.next, number + 1)
 
 
-def without(problem: Problem, resource: int) -> Problem:
-    """The problem over the space without one of its parameters."""
-    kept = [each for place, each in enumerate(problem.space.parameters) if place != resource]
+def without(problem: Problem, resource: int, ladder: Ladder) -> Problem:
+    """The problem over the space without the resource, of configurations that are allowed at every level."""
     return Problem(
-        space=SearchSpace(kept),
+        space=problem.space.without(resource, ladder.values),
         objective=problem.objective,
         experiment_name=problem.experiment_name,
         max_trial_count=problem.max_trial_count,

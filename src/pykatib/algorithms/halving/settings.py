@@ -7,6 +7,7 @@ import msgspec
 from pykatib.algorithms.description import Settings, nearest
 from pykatib.algorithms.halving.ladder import Ladder, range_of, widened
 from pykatib.algorithms.problem import Problem
+from pykatib.algorithms.restricted import RestrictedSpace
 from pykatib.api.errors import FieldError
 
 PATH = "spec.algorithm.algorithmSettings"
@@ -56,9 +57,20 @@ def random_share(settings: Settings) -> float:
 def makes_a_ladder(problem: Problem, settings: Settings) -> Sequence[FieldError]:
     """The rule that the resource is a parameter and that there are levels of it."""
     try:
-        ladder_of(problem, settings)
+        ladder = ladder_of(problem, settings)
     except ValueError as error:
         return (FieldError(PATH, str(error)),)
+    space = problem.space
+    if not isinstance(space, RestrictedSpace):
+        return ()
+    place = resource_place(problem, settings)
+    if any(place == each.place or place in each.expression.places for each in space.restrictions.conditions):
+        text = f"conditions name {space.names[place]}, the resource: it grows while a configuration stays the same"
+        return (FieldError(PATH, text),)
+    configurations = space.without(place, ladder.values)
+    if isinstance(configurations, RestrictedSpace) and not configurations.has_points:
+        text = f"constraints leave no configuration that keeps to them at every level of {space.names[place]}"
+        return (FieldError(PATH, text),)
     return ()
 
 

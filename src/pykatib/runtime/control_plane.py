@@ -90,7 +90,7 @@ class ControlPlane:
         self._host = host
         self._applier = Applier(store, observations)
         self._queue = WorkQueue((names.TRIAL, names.SUGGESTION, names.EXPERIMENT))
-        self._views: dict[str, ExperimentView] = {}  # by the Experiment's uid
+        self._views: dict[tuple[str, str], ExperimentView] = {}  # by the Experiment's namespace and uid
         self._blueprints: dict[str, tuple[int, Blueprint]] = {}
         self._algorithm_failures: dict[str, int] = {}
         self._asked: dict[str, int] = {}  # by the Experiment's uid: proposals that an algorithm is thinking about
@@ -115,12 +115,13 @@ class ControlPlane:
     def view(self, namespace: str, experiment_name: str) -> ExperimentView:
         """What is known of an Experiment's Trials; nothing where there is no such Experiment."""
         experiment = self._store.find(Reference(names.EXPERIMENT, namespace, experiment_name))
-        return self._view(experiment.metadata.uid) if experiment is not None else ExperimentView()
+        return self._view(namespace, experiment.metadata.uid) if experiment is not None else ExperimentView()
 
-    def _view(self, uid: str) -> ExperimentView:
-        view = self._views.get(uid)
+    def _view(self, namespace: str, uid: str) -> ExperimentView:
+        # The uid alone would do, did nobody write Trials that claim an Experiment of another namespace.
+        view = self._views.get((namespace, uid))
         if view is None:
-            view = self._views[uid] = ExperimentView()
+            view = self._views[namespace, uid] = ExperimentView()
         return view
 
     def next_moment(self) -> float | None:
@@ -251,10 +252,10 @@ class ControlPlane:
             return
         # By uid: Trials of a deleted Experiment may linger, and are nothing to a new one of the same name.
         key = Reference(names.EXPERIMENT, trial.metadata.namespace, owner.name)
-        view = self._view(owner.uid)
+        view = self._view(key.namespace, owner.uid)
         view.apply(old, new)
         if not view.trial_count:
-            self._let_go(owner.uid, self._store.find(key))
+            self._let_go(key.namespace, owner.uid, self._store.find(key))
         self._enqueue(key)
 
     def _on_experiment(self, change: Change, experiment: Experiment) -> None:
@@ -276,13 +277,13 @@ class ControlPlane:
         self._algorithm_failures.pop(meta.uid, None)
         self._asked.pop(meta.uid, None)
         self._host.forget(experiment.reference, meta.uid)
-        if not self._view(meta.uid).trial_count:
-            self._let_go(meta.uid, None)
+        if not self._view(meta.namespace, meta.uid).trial_count:
+            self._let_go(meta.namespace, meta.uid, None)
 
-    def _let_go(self, uid: str, experiment: Object | None) -> None:
+    def _let_go(self, namespace: str, uid: str, experiment: Object | None) -> None:
         """Drops the empty view of an Experiment that is there no more."""
         if experiment is None or experiment.metadata.uid != uid:
-            self._views.pop(uid, None)
+            self._views.pop((namespace, uid), None)
 
     # Reconcilers
 
@@ -308,7 +309,7 @@ class ControlPlane:
         plan = plan_experiment(
             experiment,
             suggestion if isinstance(suggestion, Suggestion) else None,
-            self._view(uid),
+            self._view(key.namespace, uid),
             blueprint,
             now,
         )
@@ -358,7 +359,7 @@ class ControlPlane:
         wanted = missing_count(suggestion, experiment)
         uid = experiment.metadata.uid
         if wanted:
-            view = self._view(uid)
+            view = self._view(key.namespace, uid)
             wanted = self._asked.pop(uid, wanted)  # a question that is being thought about stays as it is
             try:
                 answer = self._host.propose(experiment, suggestion, view, wanted)

@@ -109,7 +109,8 @@ class EarlyStops:
         self._hears_all = hears_all
         self._observations = observations
         self._clock = clock
-        self._by_uid: dict[str, StoppedExperiment | None] = {}  # None where nothing is to be stopped
+        # By namespace and uid, for a Trial may claim an Experiment of another namespace; None where nothing is stopped.
+        self._known: dict[tuple[str, str], StoppedExperiment | None] = {}
         self._due: dict[Reference, str] = {}  # announcements that could not be written
         self._subscription: Subscription | None = None
 
@@ -138,9 +139,9 @@ class EarlyStops:
                 of.forget(old.metadata.name)
         elif isinstance(new, Experiment):
             if is_completed(new):  # what it needs is read again if it goes on some day
-                self._by_uid.pop(new.metadata.uid, None)
+                self._known.pop((new.metadata.namespace, new.metadata.uid), None)
         elif isinstance(old, Experiment):
-            self._by_uid.pop(old.metadata.uid, None)
+            self._known.pop((old.metadata.namespace, old.metadata.uid), None)
 
     def _on_trial(self, trial: Trial, old: Trial | None) -> None:
         of = self._of(trial)
@@ -161,12 +162,13 @@ class EarlyStops:
         owner = trial.metadata.controller
         if owner is None or owner.kind != names.EXPERIMENT:
             return None
-        if owner.uid not in self._by_uid:
+        key = (trial.metadata.namespace, owner.uid)
+        if key not in self._known:
             found = self._store.find(Reference(names.EXPERIMENT, trial.metadata.namespace, owner.name))
             if not isinstance(found, Experiment) or found.metadata.uid != owner.uid or is_completed(found):
                 return None
-            self._by_uid[owner.uid] = self._made(found)
-        return self._by_uid[owner.uid]
+            self._known[key] = self._made(found)
+        return self._known[key]
 
     def _made(self, experiment: Experiment) -> StoppedExperiment | None:
         spec, meta = experiment.spec, experiment.metadata
@@ -194,7 +196,7 @@ class EarlyStops:
 
     def experiments(self) -> Iterator[StoppedExperiment]:
         """Those that stop Trials."""
-        return (of for of in self._by_uid.values() if of is not None)
+        return (of for of in self._known.values() if of is not None)
 
     # What Trials report
 

@@ -87,6 +87,7 @@ class Followed:
         self._telling.tell()
 
     def _put(self, key: tuple[str, Reference], delta: Delta) -> None:
+        self.outage = ""
         self._inbox.append((key, delta))
         self._news.set()
 

@@ -182,7 +182,7 @@ def test_gradients_that_are_used_again_lead_to_nearly_the_same_chances(monkeypat
 
     many = start.controller.sample(start.units(500, 50))
     lazy = surprise()
-    assert settings.gradient_steps == 10
+    assert settings.gradient_steps == 20
     monkeypatch.setattr(reinforce, "STALENESS", 0.0)
     assert settings.gradient_steps == 1
     exact = surprise()

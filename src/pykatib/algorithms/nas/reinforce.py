@@ -12,8 +12,8 @@ Three choices where Katib's formulas leave one:
 * Rewards greater than one are scaled by their median magnitude, so that percentages and losses mean to the weights of
   entropy and skip penalty what shares do; and what is then beyond ten is cut, so that one diverged Trial is not all.
 * The gradient is taken anew as soon as weights may have moved by `STALENESS`, not at each step: with Katib's learning
-  rate of 5e-5 that is every tenth step, and the ten are taken at once. Adam moves no weight faster than about the
-  learning rate, and with one of 5e-4 or more each step has a gradient of its own.
+  rate of 5e-5 that is every twentieth step, and the twenty are taken at once. Adam moves no weight faster than about
+  the learning rate, and with one above 5e-4 each step has a gradient of its own.
 """
 
 import math
@@ -28,8 +28,8 @@ import numpy as np
 from pykatib.algorithms.nas.controller import Batch, Controller, ControllerShape, Floats
 from pykatib.algorithms.randomness import generator, key_of
 
-STALENESS: Final = 5e-4
-MOST_STALE_STEPS: Final = 10
+STALENESS: Final = 1e-3
+MOST_STALE_STEPS: Final = 20
 REWARD_LIMIT: Final = 10.0
 MAGNITUDES: Final = 101
 FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as Kingma and Ba have them

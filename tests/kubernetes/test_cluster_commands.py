@@ -13,7 +13,9 @@ from cluster_commands import ClusterKatib, manifest, read_until, token_of_user
 from cuttable_proxy import CuttableProxy
 from local_control_plane import Cluster
 from stand_in import FolderObservations, StandIn, read_all, read_experiment, wait_for
+from webhook_bench import serving
 
+from pykatib.kube.admission.catalog import Services
 from pykatib.store.kubernetes.api_server import ApiServer
 
 OPERATOR = Path(__file__).parent / "operator_process.py"
@@ -259,3 +261,23 @@ def test_what_is_wrong_is_told_in_a_sentence(
     assert done.status == status
     assert words in " ".join(done.err.split())
     assert "Traceback" not in done.err
+
+
+def test_a_cluster_with_admission_has_the_last_word_on_its_algorithms(
+    cluster: Cluster, namespace: str, katib: ClusterKatib, server: ApiServer
+) -> None:
+    their_services = Services(search=("their-search",), early_stopping=())
+    with serving(cluster, server, namespace, services=lambda: their_services):
+        with katib.started("run", katib.write(manifest(algorithm="their-search"))) as process:
+            read_until(process, "search: started: their-search search")
+            process.send_signal(signal.SIGINT)
+            assert process.wait() == 130
+        refused = katib("run", katib.write(manifest("other", algorithm="their-serch")))
+        assert (refused.status, "did you mean `their-search`?" in refused.err) == (2, True)
+        broken = manifest("other", algorithm="their-search").replace('max: "1.0"', 'max: "0.001"')
+        refused = katib("run", katib.write(broken))
+        assert refused.status == 2
+        assert "spec.parameters[0].feasibleSpace.min: found 0.01, which is greater than max, 0.001" in refused.err
+        assert "algorithmName" not in refused.err
+        assert katib("delete", "search").status == 0
+    assert not read_all(server, namespace, "experiments")

@@ -109,12 +109,10 @@ class ClusterJudge:
         others = tuple(error for error in errors if error not in own)
         refused = self._refused_there(experiment)
         if refused is None:
-            if own and self._is_judge(experiment.metadata.namespace):
-                return others
-            return errors
-        if others:
-            return errors
-        return refused or errors
+            return others if own and self._is_judge(experiment.metadata.namespace) else errors
+        if self._is_judge(experiment.metadata.namespace):
+            return (*others, *refused)  # its words are ours, so what both say is said once
+        return errors or refused
 
     def _refused_there(self, experiment: Experiment) -> tuple[FieldError, ...] | None:
         """What the cluster says against an Experiment; None where it would take it."""

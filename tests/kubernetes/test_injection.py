@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pykatib.algorithms.lineage import Lineage
 from pykatib.api.errors import InvalidInput
 from pykatib.api.meta import ObjectMeta
 from pykatib.api.shared import (
@@ -24,6 +25,7 @@ from pykatib.api.shared import (
 )
 from pykatib.api.trial import Trial, TrialSpec
 from pykatib.kube.injection import CONTROL_FOLDER, CollectorSettings, InjectionSettings, inject
+from pykatib.kube.injection_checkpoints import copier_words
 from pykatib.sidecar.options import read_options
 
 KINDS = ("StdOut", "File", "TensorFlowEvent", "PrometheusMetric")
@@ -330,3 +332,88 @@ def test_a_folder_of_checkpoints_is_mounted_where_the_algorithm_shares_one() -> 
         {"name": "suggestion-volume", "mountPath": "/opt/katib/data", "subPath": "exp/exp-abc"}
     ]
     assert made["spec"]["volumes"] == [{"name": "suggestion-volume", "persistentVolumeClaim": {"claimName": "exp-pbt"}}]
+
+
+CHECKPOINTS = msgspec.structs.replace(SETTINGS, checkpoint_claim="exp-pbt", checkpoint_path="/checkpoints")
+
+
+def continued(parent: str, kind: str = "StdOut") -> Trial:
+    of = trial(kind)
+    labels = Lineage(generation=1, parent=parent, member="3").labels("pbt")
+    metadata = msgspec.structs.replace(of.metadata, labels={**of.metadata.labels, **labels})
+    return msgspec.structs.replace(of, metadata=metadata)
+
+
+@pytest.mark.parametrize("kind", ["StdOut", "Push"])
+def test_a_parent_s_checkpoints_are_copied_before_the_program_starts(kind: str) -> None:
+    given = pod()
+    given["spec"]["initContainers"] = [{"name": "prepare", "image": "i"}]
+    made = inject(given, continued("exp-xyz", kind), settings=CHECKPOINTS)
+
+    copier, prepare = made["spec"]["initContainers"]
+    assert (copier["name"], copier["image"], prepare["name"]) == (
+        "checkpoint-copier",
+        "example.test/stdout:1",
+        "prepare",
+    )
+    assert without_kubernetes_dollars(copier["command"]) == copier_words("exp-abc", "exp-xyz")
+    assert copier["volumeMounts"] == [
+        {"name": "suggestion-volume", "mountPath": "/katib-checkpoints", "subPath": "exp"}
+    ]
+    assert copier["securityContext"] == {"runAsUser": 0}
+    mount = {"name": "suggestion-volume", "mountPath": "/checkpoints", "subPath": "exp/exp-abc"}
+    assert mount in container(made, "main")["volumeMounts"]
+    assert made["metadata"]["labels"]["pbt.suggestion.katib.kubeflow.org/parent"] == "exp-xyz"
+    assert inject(made, continued("exp-xyz", kind), settings=CHECKPOINTS) == made
+
+
+@pytest.mark.parametrize(
+    ("primary", "in_pod", "context"),
+    [
+        pytest.param({}, {"runAsUser": 7}, {}, id="the Pod says who"),
+        pytest.param({"runAsUser": 7}, {"runAsUser": 8}, {"runAsUser": 7}, id="the container says who"),
+        pytest.param({"runAsNonRoot": True}, {}, {"runAsNonRoot": True}, id="nobody else than root"),
+        pytest.param({"readOnlyRootFilesystem": True}, {}, {"runAsUser": 0}, id="nobody says who"),
+    ],
+)
+def test_checkpoints_are_copied_by_who_will_use_them(
+    primary: dict[str, Any], in_pod: dict[str, Any], context: dict[str, Any]
+) -> None:
+    given = pod(securityContext=primary)
+    given["spec"]["securityContext"] = in_pod
+    made = inject(given, continued("exp-xyz"), settings=CHECKPOINTS)
+    assert made["spec"]["initContainers"][0]["securityContext"] == context
+
+
+def test_without_any_image_for_collectors_checkpoints_cannot_be_copied() -> None:
+    [message] = refusals(pod(), continued("x", "Push"), msgspec.structs.replace(CHECKPOINTS, collectors={}))
+    assert "has no image, and copying checkpoints takes one of those" in message
+
+
+def run_copier(volume: Path, own: str, parent: str) -> "subprocess.CompletedProcess[str]":
+    words = copier_words(own, parent, str(volume))
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def test_the_copier_leaves_a_whole_copy_however_often_it_runs(tmp_path: Path) -> None:
+    assert run_copier(tmp_path, "exp-a", "").returncode == 0
+    assert (tmp_path / "exp-a").stat().st_mode & 0o777 == 0o777
+    (tmp_path / "exp-a" / "deep").mkdir()
+    (tmp_path / "exp-a" / "deep" / "state").write_text("of a")
+    (tmp_path / "exp-a" / "deep" / "state").chmod(0o600)
+    (tmp_path / "exp-b.partial").mkdir()  # of a Pod that was ended
+    (tmp_path / "exp-b.partial" / "half").touch()
+    for _ in range(2):
+        assert run_copier(tmp_path, "exp-b", "exp-a").returncode == 0
+        assert sorted(one.name for one in (tmp_path / "exp-b").iterdir()) == ["deep"]
+        state = tmp_path / "exp-b" / "deep" / "state"
+        assert (state.read_text(), state.stat().st_mode & 0o777) == ("of a", 0o666)
+        state.write_text("of an attempt that failed")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["exp-a", "exp-b"]
+
+
+def test_the_copier_names_a_parent_that_is_gone(tmp_path: Path) -> None:
+    result = run_copier(tmp_path, "exp-b", "exp-a")
+    assert result.returncode == 1
+    assert "the checkpoint folder of its parent, the Trial exp-a, is not on the volume" in result.stderr
+    assert list(tmp_path.iterdir()) == []

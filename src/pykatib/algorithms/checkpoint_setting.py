@@ -10,6 +10,7 @@ from pykatib.algorithms.description import SettingInfo, Settings
 from pykatib.algorithms.problem import Problem
 from pykatib.api import names
 from pykatib.api.errors import FieldError
+from pykatib.api.shared import AlgorithmSpec
 
 PATH: Final = "spec.algorithm.algorithmSettings"
 
@@ -18,6 +19,12 @@ CHECKPOINT_SETTING: Final = SettingInfo(
     kind="text",
     help="The folder, within the worker's container, that holds its checkpoints: empty at first, else its parent's.",
 )
+
+
+def checkpoint_path(algorithm: AlgorithmSpec | None) -> str:
+    """Where checkpoints are in a Trial's primary container; empty where the algorithm has none."""
+    settings = algorithm.algorithm_settings if algorithm is not None else ()
+    return next((each.value.strip() for each in settings if each.name == names.CHECKPOINT_SETTING), "")
 
 
 def names_a_folder(problem: Problem, settings: Settings) -> Sequence[FieldError]:

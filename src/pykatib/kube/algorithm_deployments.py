@@ -21,7 +21,15 @@ from pykatib.api.meta import ObjectMeta, Reference
 from pykatib.api.shared import AlgorithmSpec, EarlyStoppingSpec
 from pykatib.api.suggestion import Suggestion
 from pykatib.control.suggestion_plan import was_deployed
-from pykatib.kube.algorithm_objects import KubeObject, deployment_path, objects_of, service_name, service_path
+from pykatib.kube.algorithm_objects import (
+    KubeObject,
+    deployment_path,
+    objects_of,
+    service_name,
+    service_path,
+    volume_objects,
+)
+from pykatib.kube.checkpoint_claims import CheckpointClaims
 from pykatib.kube.katib_config import EARLY_STOPPING_PORT, PORT, EarlyStoppingEntry, KatibConfig, SuggestionEntry
 from pykatib.kube.live_config import LiveConfig
 from pykatib.rpc.algorithm_services import FixedAddress, ServiceAsker, Station
@@ -271,8 +279,13 @@ def cluster_algorithms(
             or known.early_stopping_service_of(early) is not None
         )
 
+    def make_volume(suggestion: Suggestion) -> None:
+        name = (suggestion.spec.algorithm or AlgorithmSpec()).algorithm_name
+        objects = volume_objects(suggestion, config.current.suggestions.get(name))
+        deployments.make(objects, suggestion, is_over=lambda: False)
+
     return AlgorithmRoutes(
-        ThinkingHost(AlgorithmHost(registry.create), done=done),
+        ThinkingHost(CheckpointClaims(AlgorithmHost(registry.create), make_volume), done=done),
         lambda: ThinkingHost(
             ServiceAsker(deployments.station, retire=deployments.retire, db_manager_address=db_manager_address),
             done=done,

@@ -135,6 +135,11 @@ def objects_of(
     return found
 
 
+def volume_objects(suggestion: Suggestion, entry: SuggestionEntry | None) -> list[KubeObject]:
+    """The volume of a Suggestion whose algorithm runs in the operator's process: the claim, of what the entry says."""
+    return _volume(suggestion, entry or SuggestionEntry())
+
+
 def _owned(suggestion: Suggestion) -> dict[str, Any]:
     meta = suggestion.metadata
     owner = {

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pykatib.algorithms.checkpoint_setting import checkpoint_path
+from pykatib.algorithms.lineage import lineage_of
 from pykatib.api import names, wire
 from pykatib.api.errors import NotFound
 from pykatib.api.job import ResourceRequirements
@@ -84,7 +86,8 @@ class ClusterInjection:
 
     def _beside(self, trial: Trial, config: KatibConfig) -> _Beside:
         name = trial.metadata.labels.get(names.LABEL_EXPERIMENT, "")
-        if not name or not (trial.spec.early_stopping_rules or config.suggestions):
+        is_continued = lineage_of(trial.metadata.labels) is not None
+        if not name or not (trial.spec.early_stopping_rules or config.suggestions or is_continued):
             return _Beside(self._early_stopping_address)
         namespace = trial.metadata.namespace
         try:
@@ -98,8 +101,9 @@ class ClusterInjection:
         stopping = spec.early_stopping
         if stopping is not None and config.early_stopping_service_of(stopping.algorithm_name) is not None:
             address = f"{service}.{namespace}:{EARLY_STOPPING_PORT}"
-        folder = next((each.value for each in algorithm.algorithm_settings if each.name == names.CHECKPOINT_SETTING), "")
-        has_volume = spec.resume_policy == names.FROM_VOLUME and config.service_of(algorithm.algorithm_name) is not None
+        folder = checkpoint_path(algorithm)
+        # Made with a service, as in Katib; or by the operator, in whose process the algorithm runs.
+        has_volume = spec.resume_policy == names.FROM_VOLUME or config.service_of(algorithm.algorithm_name) is None
         return _Beside(address, service, folder) if has_volume and folder else _Beside(address)
 
 

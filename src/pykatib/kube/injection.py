@@ -13,11 +13,18 @@ from typing import Any, Final
 
 import msgspec
 
+from pykatib.algorithms.lineage import lineage_of
 from pykatib.api import names
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.job import ResourceRequirements
 from pykatib.api.shared import MetricsCollectorSpec, ObjectiveSpec, SourceSpec
 from pykatib.api.trial import Trial
+from pykatib.kube.injection_checkpoints import (
+    CHECKPOINT_VOLUME,
+    COPIER,
+    checkpoint_copier,
+    copier_security_context,
+)
 from pykatib.kube.injection_sidecar import sidecar_arguments, sidecar_security_context
 from pykatib.kube.injection_wrapping import EXIT_FILE, whole_command, wrapped_command
 
@@ -25,7 +32,6 @@ METRICS_VOLUME: Final = "metrics-volume"
 CONTROL_VOLUME: Final = "katib-control"
 CONTROL_FOLDER: Final = "/var/lib/katib-control"
 STDOUT_PATH: Final = "/var/log/katib/metrics.log"
-CHECKPOINT_VOLUME: Final = "suggestion-volume"
 SIDECAR_NAMES: Final[Mapping[str, str]] = {
     names.STDOUT: "metrics-logger-and-collector",
     names.FILE: "metrics-logger-and-collector",
@@ -135,6 +141,30 @@ def _add_checkpoints(pod: dict[str, Any], container: dict[str, Any], trial: Tria
     _add_volume(pod, CHECKPOINT_VOLUME, claim)
     path = f"{experiment}/{trial.metadata.name}"
     _add_mount(container, {"name": CHECKPOINT_VOLUME, "mountPath": settings.checkpoint_path, "subPath": path})
+    lineage = lineage_of(trial.metadata.labels)
+    if lineage is None or not lineage.member:  # a service of Katib's own has copied already
+        return
+    spec = pod["spec"]
+    init = list(spec.get("initContainers") or ())
+    if any(one.get("name") == COPIER for one in init):
+        return
+    collector = trial.spec.metrics_collector or MetricsCollectorSpec()
+    chosen = settings.collectors.get(collector.kind) or next(iter(settings.collectors.values()), None)
+    if chosen is None:
+        text = "katib-config's runtime.metricsCollectors has no image, and copying checkpoints takes one of those"
+        raise InvalidInput([FieldError("spec.initContainers", text)])
+    copier = checkpoint_copier(
+        experiment=experiment,
+        trial=trial.metadata.name,
+        lineage=lineage,
+        image=chosen.image,
+        image_pull_policy=chosen.image_pull_policy,
+        resources=msgspec.to_builtins(chosen.resources),
+        security_context=copier_security_context(
+            container.get("securityContext") or {}, spec.get("securityContext") or {}
+        ),
+    )
+    spec["initContainers"] = [copier, *init]
 
 
 def _add_volume(pod: dict[str, Any], name: str, source: Mapping[str, Any]) -> None:

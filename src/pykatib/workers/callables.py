@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from pykatib.algorithms.checkpoint_setting import PATH, checkpoint_path
 from pykatib.api import names
 from pykatib.api.errors import FieldError, NotFound
 from pykatib.api.experiment import Experiment
@@ -27,7 +28,6 @@ from pykatib.control.view import is_finished
 from pykatib.runtime.clock import Clock
 from pykatib.store.contract import Change, ObservationStore, Store, Subscription
 from pykatib.workers import jobstatus
-from pykatib.workers.checkpoints import SETTINGS, checkpoint_path
 from pykatib.workers.objective import Done, Objective, Outcome, Raised, run_objective
 from pykatib.workers.reporting import TrialStopped, reporting_to
 from pykatib.workers.template_check import is_callable
@@ -107,13 +107,13 @@ class CallableRunner:
     def check(self, experiment: Experiment) -> Sequence[FieldError]:
         """A function is run as it is; but it has no folder in which its parent's checkpoints could lie."""
         template = experiment.spec.trial_template
-        if template is None or not is_callable(template.trial_spec) or not checkpoint_path(experiment):
+        if template is None or not is_callable(template.trial_spec) or not checkpoint_path(experiment.spec.algorithm):
             return ()
         algorithm = (experiment.spec.algorithm or AlgorithmSpec()).algorithm_name
         text = (
             f"{names.CHECKPOINT_SETTING} is a folder of a container: {algorithm} needs a program in a Job, no function"
         )
-        return (FieldError(SETTINGS, text),)
+        return (FieldError(PATH, text),)
 
     def start(self) -> None:
         """Takes up the jobs in the store."""

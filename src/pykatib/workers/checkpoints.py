@@ -18,11 +18,11 @@ from typing import Final
 
 import msgspec
 
+from pykatib.algorithms.checkpoint_setting import PATH, checkpoint_path
 from pykatib.algorithms.lineage import Lines, LineState, lineage_of
 from pykatib.api import names
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment
-from pykatib.api.shared import AlgorithmSpec
 from pykatib.api.trial import Trial
 from pykatib.control.observation import number_of, value_text
 from pykatib.control.view import trial_state
@@ -33,7 +33,6 @@ from pykatib.workers.distributed.plan import GangPlan
 from pykatib.workers.pod import PodPlan, ProcessPlan
 
 FOLDER: Final = "checkpoint"
-SETTINGS: Final = "spec.algorithm.algorithmSettings"
 _STATES: Final[Mapping[str, LineState]] = {
     names.SUCCEEDED: "with result",
     names.EARLY_STOPPED: "with result",
@@ -41,12 +40,6 @@ _STATES: Final[Mapping[str, LineState]] = {
     names.KILLED: "without result",
     names.METRICS_UNAVAILABLE: "without result",
 }
-
-
-def checkpoint_path(experiment: Experiment) -> str:
-    """Where the checkpoints of an Experiment's Trials are in their containers; empty where its algorithm has none."""
-    settings = (experiment.spec.algorithm or AlgorithmSpec()).algorithm_settings
-    return next((each.value.strip() for each in settings if each.name == names.CHECKPOINT_SETTING), "")
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +87,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             f"{names.CHECKPOINT_SETTING} is {self.path}, which neither the command nor a variable of the worker names; "
             f"a program that has the path built in does not find its checkpoints on this machine"
         )
-        return FieldError(SETTINGS, message)
+        return FieldError(PATH, message)
 
 
 class CheckpointFolders:
@@ -124,7 +117,7 @@ class CheckpointFolders:
         Raises:
             InvalidInput: the parent's folder is not there.
         """
-        path = checkpoint_path(experiment)
+        path = checkpoint_path(experiment.spec.algorithm)
         if not path:
             return None
         folder = attempt.path / FOLDER

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from pykatib.algorithms.checkpoint_setting import checkpoint_path
 from pykatib.api import names
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment, ParameterSpec
@@ -14,7 +15,7 @@ from pykatib.api.shared import MetricsCollectorSpec, ParameterAssignment
 from pykatib.api.suggestion import TrialAssignment
 from pykatib.api.wire import decode
 from pykatib.control.blueprint import Blueprint
-from pykatib.workers.checkpoints import FOLDER, checkpoint_path
+from pykatib.workers.checkpoints import FOLDER
 from pykatib.workers.collectors.collector import check_collector
 from pykatib.workers.pod import CUSTOM_COLLECTOR, Place, PodPlan, Refused
 from pykatib.workers.worker_plan import plan_worker
@@ -67,7 +68,7 @@ def check_template(
     template = experiment.spec.trial_template
     if template is None or is_callable(template.trial_spec):
         return ()
-    path = checkpoint_path(experiment)
+    path = checkpoint_path(experiment.spec.algorithm)
     mounts = {path: _SAMPLE_FOLDER / FOLDER} if path else None
     job_errors = check_job(experiment, place=place, config_map=config_map, extra_mounts=mounts)
     return (*job_errors, *check_collector(experiment.spec.metrics_collector_spec or MetricsCollectorSpec()))

@@ -73,7 +73,7 @@ class RegularizedEvolution:
                 try:
                     for _ in range(1 + attempt // PATIENCE):
                         point = self._genes.mutate(point, numbers)
-                except ValueError:  # somebody has changed that Trial's assignments
+                except ValueError:  # a constraint forbids the child, or somebody has changed that Trial's assignments
                     continue
                 if point not in taken:
                     return point

@@ -31,7 +31,7 @@ class Genes(Protocol):
         ...
 
     def mutate(self, point: Point, numbers: "np.random.Generator") -> Point:
-        """The point with one gene changed; ValueError where it is no point of the space."""
+        """The point with one gene changed; ValueError where it, or what has come of it, is no point of the space."""
         ...
 
     def at(self, index: int) -> Point:
@@ -57,14 +57,19 @@ class ParameterGenes:
         return self._space.sample(numbers)
 
     def mutate(self, point: Point, numbers: "np.random.Generator") -> Point:
-        """The point with another value of one parameter."""
+        """The point with another value of one active parameter; ValueError, too, where that breaks a constraint."""
         if not self._space.contains(point):
             raise ValueError("no point of this space")
-        if not self._places:
+        inactive = self._space.inactive(point)
+        places = [place for place in self._places if place not in inactive]
+        if not places:
             return point
-        place = self._places[int(numbers.integers(len(self._places)))]
+        place = places[int(numbers.integers(len(places)))]
         changed = _another(self._space.parameters[place], point[place], numbers)
-        return (*point[:place], changed, *point[place + 1 :])
+        child = self._space.settled((*point[:place], changed, *point[place + 1 :]))
+        if not self._space.allows(child):
+            raise ValueError("breaks a constraint")
+        return child
 
     def at(self, index: int) -> Point:
         """The point number `index`; the last parameter changes fastest."""

@@ -67,7 +67,7 @@ def manifest(name: str = "tiny", *, script: str = QUICK, max_trials: int = 3, ma
     )
 
 
-_READING = frozenset({"get", "describe", "best", "logs", "export", "validate", "algorithms"})
+_READING = frozenset({"get", "describe", "best", "logs", "export", "export-model", "validate", "algorithms"})
 
 
 class Ended(NamedTuple):

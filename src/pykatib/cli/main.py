@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "best": ("best", "Print the best Trial of an Experiment."),
     "logs": ("logs", "Print what a Trial has printed."),
     "export": ("export", "Write the Trials of an Experiment as CSV, JSON or Parquet."),
+    "export-model": ("export_model", "Write the best architecture: a torch module, a picture, a manifest."),
     "stop": ("stop", "Stop an Experiment; it can be resumed."),
     "resume": ("resume", "Take a stopped or interrupted Experiment up again."),
     "delete": ("delete", "Delete an Experiment with all that is kept of it."),

@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 
 from pykatib.api.errors import FieldError, InvalidInput
-from pykatib.embedded.algorithm_services import address_problem
 from pykatib.embedded.folders import HomeFolders, default_home
 
 
@@ -73,6 +72,8 @@ def service_addresses(options: dict[str, str]) -> dict[str, str]:
     Raises:
         InvalidInput: an address of the file is none.
     """
+    from pykatib.embedded.algorithm_services import address_problem  # brings all algorithms along
+
     written = user_settings().algorithm_services
     errors = [
         FieldError(f"algorithm_services.{name}", problem)

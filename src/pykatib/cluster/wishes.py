@@ -13,12 +13,11 @@ from pykatib.api import names, wire
 from pykatib.api.defaults import default_experiment
 from pykatib.api.errors import Conflict, InvalidInput, NotFound, NotSupported, Unavailable
 from pykatib.api.experiment import Experiment, ExperimentSpec
-from pykatib.api.lifecycle import is_completed
+from pykatib.api.lifecycle import check_resumable, is_completed
 from pykatib.api.meta import Reference
 from pykatib.api.objects import ConfigMap, Secret
 from pykatib.api.validation.updates import check_update
 from pykatib.cluster.reading import not_installed, resource_of
-from pykatib.embedded.front_door import check_resumable
 from pykatib.store.kubernetes import objects
 from pykatib.store.kubernetes.api_server import MERGE_PATCH, ApiServer
 

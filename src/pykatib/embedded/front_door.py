@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from pykatib.api import names
-from pykatib.api.conditions import is_true
 from pykatib.api.errors import AlreadyExists, Conflict, FieldError, InvalidInput, NotFound
 from pykatib.api.experiment import Experiment, ExperimentSpec
-from pykatib.api.lifecycle import is_completed
+from pykatib.api.lifecycle import check_resumable, is_completed
 from pykatib.api.meta import Reference
 from pykatib.api.objects import ConfigMap, Secret
 from pykatib.embedded.algorithm_services import catalog_of, service_of, with_service
@@ -163,14 +162,3 @@ class FrontDoor:
     def delete(self, namespace: str, name: str) -> None:
         """Deletes an Experiment with all its Trials. Raises NotFound."""
         self._store.delete(self.experiment(namespace, name).reference)
-
-
-def check_resumable(old: Experiment, max_trial_count: int | None) -> None:
-    """Raises InvalidInput where an Experiment has ended and is given no more Trials."""
-    if is_completed(old) and (max_trial_count is None or max_trial_count <= (old.spec.max_trial_count or 0)):
-        ended = "has failed" if is_true(old.status.conditions, names.FAILED) else "has succeeded"
-        message = (
-            f"Experiment {old.metadata.namespace}/{old.metadata.name} {ended}; to run more Trials, give a "
-            f"maxTrialCount above {old.spec.max_trial_count}"
-        )
-        raise InvalidInput([FieldError("spec.maxTrialCount", message)])

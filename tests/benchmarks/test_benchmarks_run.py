@@ -15,6 +15,7 @@ TINY = {
     "early_stopping.py": (("--curves", "3", "--epochs", "2", "--trials", "3", "--rounds", "2"), "best one missed"),
     "enas_cost.py": (("--told", "4", "--layers", "2", "--rounds", "1"), "restarted: CPU"),
     "nas_darts.py": (("cost", "--rounds", "1"), "second order / first order"),
+    "pbt.py": (("--trials", "20", "--seeds", "1"), "random, long"),
     "sidecar.py": (("--rounds", "1", "--lines", "20"), "PrometheusMetric  first value"),
     "spawn_rate.py": (("--count", "4"), "supervised"),
     "subprocess_trials.py": (("--count", "6", "--rounds", "1"), "CPU per Trial"),

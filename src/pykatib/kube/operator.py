@@ -41,6 +41,8 @@ CORE_NAMESPACE = "kubeflow"
 STEPS_BETWEEN_NEWS = 10
 WRITERS = 4
 """Plans that are carried out at a time. More find an API server on two cores no faster."""
+TRIALS_AT_ONCE = 5
+"""Of one Experiment, before others have their turn."""
 LONGEST_WAIT_SECONDS = 1.0
 STUCK_SECONDS = 300.0
 """A loop that has not come round for so long is not well: an algorithm may think for minutes, not longer."""
@@ -164,6 +166,9 @@ class Operator:
     def _is_leading(self) -> bool:
         return self._election is None or self._election.is_leading
 
+    def _may_write(self) -> bool:
+        return self._election is None or self._election.may_act
+
     # The loop
 
     def _is_over(self) -> bool:
@@ -188,7 +193,9 @@ class Operator:
         """Learns what is in the cluster; tries until it can."""
         pause = FIRST_PAUSE_SECONDS
         pool = self._pool = ThreadPoolExecutor(self._writer_count, thread_name_prefix="pykatib-writer")
-        store = self._store = KubernetesStore(self._server, namespace=self._namespace, prepare_job=labelled)
+        store = self._store = KubernetesStore(
+            self._server, namespace=self._namespace, prepare_job=labelled, may_write=self._may_write
+        )
         store.on_news(self._waiter.wake)
         while True:
             try:
@@ -215,6 +222,7 @@ class Operator:
                 executor=lambda act: _submit(pool, act),
                 wake=self._waiter.wake,
                 templates_for=self._templates_for,
+                trials_at_once=TRIALS_AT_ONCE,
             )
             plane.start()
             stops = EarlyStops(store, self._observations, self._clock, hears_all=False)

@@ -63,6 +63,9 @@ class ControlPlane:
     for the owner to `collect`; the store must then take writes from any thread, and tell of them on the owner's. A key
     whose plan is being carried out is not looked at before that is done.
 
+    `trials_at_once` limits how many Trials of an Experiment are created before it is the turn of others. Where creating
+    takes time, of a hundred Experiments that come together the last would wait for all others else.
+
     `templates_for` says where the Experiments of a namespace find ConfigMaps with Trial templates; by default that is
     the whole store.
     """
@@ -77,9 +80,11 @@ class ControlPlane:
         executor: Executor | None = None,
         wake: Callable[[], None] = lambda: None,
         templates_for: Callable[[str], Templates] | None = None,
+        trials_at_once: int | None = None,
     ) -> None:
         self._store = store
         self._templates_for = templates_for or (lambda namespace: self._any_template)
+        self._trials_at_once = trials_at_once
         self._executor = executor
         self._wake = wake
         self._in_flight: set[Reference] = set()
@@ -312,6 +317,7 @@ class ControlPlane:
             self._view(key.namespace, uid),
             blueprint,
             now,
+            at_once=self._trials_at_once,
         )
         self._apply(key, plan, now)
 

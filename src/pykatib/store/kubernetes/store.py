@@ -61,8 +61,14 @@ class KubernetesStore:
         monotonic: Callable[[], float] = time.monotonic,
         page_size: int = PAGE_SIZE,
         prepare_job: Callable[[WorkerJob], WorkerJob] = lambda job: job,
+        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Reads nothing yet. `prepare_job` may add to a worker job what the cluster needs, before it is created."""
+        """Reads nothing yet.
+
+        `prepare_job` may add to a worker job what the cluster needs, before it is created. `may_write` is asked before
+        each write, on whichever thread: a process that was frozen must not go on with what it had begun.
+        """
+        self._may_write = may_write
         self._server = server
         self._prepare_job = prepare_job
         self._namespace = namespace
@@ -343,6 +349,8 @@ class KubernetesStore:
     # Writing to the server
 
     def _write(self, method: Method, path: str, body: bytes) -> bytes:
+        if not self._may_write():
+            raise Unavailable("another operator may lead by now: nothing is written")
         self.write_count = next(self._write_numbers)  # counted right, whichever threads write
         return self._server.request(method, path, body=body)
 

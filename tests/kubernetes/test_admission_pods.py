@@ -11,6 +11,7 @@ from local_control_plane import Cluster
 from stand_in import JOB_TEMPLATE, wait_for
 from webhook_bench import Bench, serving
 
+from pykatib.algorithms.lineage import Lineage
 from pykatib.api import names, wire
 from pykatib.api.errors import InvalidInput, NotFound, PykatibError
 from pykatib.api.meta import ObjectMeta, OwnerReference
@@ -246,3 +247,20 @@ def test_a_trial_of_a_service_announces_its_stop_there_and_shares_its_volume(ben
     assert (mount["mountPath"], mount["subPath"]) == ("/opt/katib/data", "search/search-1")
     claims = [volume.get("persistentVolumeClaim") for volume in made["spec"]["volumes"]]
     assert {"claimName": "search-theirs"} in claims
+
+
+def test_a_trial_of_an_algorithm_in_the_operator_shares_the_volume_whatever_the_resume_policy(bench: Bench) -> None:
+    spec = SuggestionSpec(
+        algorithm=AlgorithmSpec("pbt", (Setting("suggestion_trial_dir", "/checkpoints"),)), resume_policy=names.NEVER
+    )
+    suggestion = Suggestion(metadata=ObjectMeta(name="search", namespace=bench.namespace), spec=spec)
+    create(bench, "/apis/kubeflow.org/v1beta1/suggestions", json.loads(wire.encode(suggestion)))
+    labels = Lineage(generation=1, parent="search-0", member="0").labels("pbt")
+    owner = trial(bench, labels={names.LABEL_EXPERIMENT: "search", **labels})
+
+    made = pod(bench, "worker", owned_by(job(bench, "search-1", owned_by(owner))))
+
+    (copier,) = made["spec"]["initContainers"]
+    assert copier["command"][-3:] == ["search-1", "search-0", "/katib-checkpoints"]
+    claims = [volume.get("persistentVolumeClaim") for volume in made["spec"]["volumes"]]
+    assert {"claimName": "search-pbt"} in claims

@@ -4,7 +4,7 @@ A stand-in for the Deployment controller says that a Deployment is available; th
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import grpc
@@ -27,7 +27,7 @@ from foreign_service import ForeignService
 from pykatib.api import names, wire
 from pykatib.api.conditions import find_condition
 from pykatib.api.errors import NotFound
-from pykatib.api.shared import AlgorithmSpec, EarlyStoppingSpec
+from pykatib.api.shared import AlgorithmSpec, EarlyStoppingSpec, Setting
 from pykatib.kube.algorithm_deployments import cluster_algorithms
 from pykatib.kube.live_config import LiveConfig
 from pykatib.kube.operator import Operator
@@ -90,13 +90,20 @@ class Scene:
             services.close()
 
     def create(
-        self, *, trials: int = 4, policy: str = names.NEVER, algorithm: str = "halton", early_stopping: str = ""
+        self,
+        *,
+        trials: int = 4,
+        policy: str = names.NEVER,
+        algorithm: str = "halton",
+        early_stopping: str = "",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         """Applies an Experiment that asks for the algorithm."""
         made = experiment(self.namespace, trials=trials, parallel=2)
         early = EarlyStoppingSpec(early_stopping) if early_stopping else None
+        stated = tuple(Setting(*pair) for pair in (settings or {}).items())
         spec = msgspec.structs.replace(
-            made.spec, algorithm=AlgorithmSpec(algorithm), resume_policy=policy, early_stopping=early
+            made.spec, algorithm=AlgorithmSpec(algorithm, stated), resume_policy=policy, early_stopping=early
         )
         path = f"/apis/kubeflow.org/v1beta1/namespaces/{self.namespace}/experiments"
         self.server.request("POST", path, body=wire.encode(msgspec.structs.replace(made, spec=spec)))
@@ -336,3 +343,15 @@ def test_a_changed_configuration_counts_and_a_broken_one_does_not(scene: Scene) 
     scene.configure()
     config.read()
     assert (config.current.served_algorithms(), config.problem) == ((), "")
+
+
+def test_the_volume_for_checkpoints_of_an_algorithm_in_this_process_is_made(scene: Scene) -> None:
+    settings = {"suggestion_trial_dir": "/checkpoints", "n_population": "5", "truncation_threshold": "0.2"}
+    claim = "/api/v1/namespaces/{}/persistentvolumeclaims/search-pbt"
+    with scene.operating():
+        scene.create(trials=7, algorithm="pbt", settings=settings)
+        wait_for("the end", scene.has_ended)
+    made = json.loads(scene.server.request("GET", claim.format(scene.namespace)))
+    assert made["metadata"]["ownerReferences"][0]["kind"] == names.SUGGESTION
+    assert made["spec"]["resources"]["requests"] == {"storage": "1Gi"}
+    assert not scene.events()

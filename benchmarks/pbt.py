@@ -2,8 +2,8 @@
 
 Everybody has the same number of epochs: as many Trials of 20 epochs as `--trials` says. Random search and TPE begin
 each Trial anew; or, as `long`, they have as many Trials as there are members, each as long as all of a member's steps.
-Five Trials run at a time and end in random order. The program's own formula is called, without processes, so the machine
-makes no difference. Figures are the best accuracy seen, in per cent, over `--seeds` seeds.
+Five Trials run at a time and end in random order. The program's own formula is called, without processes, so the
+machine makes no difference. Figures are the best accuracy seen, in per cent, over `--seeds` seeds.
 
     python benchmarks/pbt.py
 """

@@ -4,8 +4,9 @@ A proposal is, in this order: a configuration that has earned more of the resour
 new configuration; else, where a finite space has no new ones, a known one at a level where it has not been yet. A Trial
 without a result, for whatever reason, has ended as well: it earns nothing and holds up nothing.
 
-Labels on each Trial say which configuration it is and in which bracket, its resource says at which level. So the
-history alone tells everything, in whatever order it is told. A Trial without labels is a configuration of its own.
+A configuration is its values without the resource, which no two share, and the resource says at which level a Trial
+is. Labels say in which bracket it is, and count configurations. So the history alone tells everything, in whatever
+order it is told; where labels get lost, as on the way through Katib's controller, all are of the first bracket.
 """
 
 import math
@@ -24,17 +25,16 @@ CONFIGURATION_LABEL = f"{PREFIX}/configuration"
 BRACKET_LABEL = f"{PREFIX}/bracket"
 
 
-class _Rung:
-    """What has ended at one level of one bracket, the best first."""
+class _Place:
+    """What a Trial is: a configuration at a level of a bracket. `number` is -1 where no label tells."""
 
-    def __init__(self) -> None:
-        self.ended: list[tuple[float, int]] = []  # loss (infinite where there is none), configuration
-        self.numbers: set[int] = set()
+    __slots__ = ("bracket", "level", "number", "point")
 
-    def add(self, loss: float, number: int) -> None:
-        if number not in self.numbers:
-            self.numbers.add(number)
-            insort(self.ended, (loss, number))
+    def __init__(self, point: Point, bracket: int, level: int, number: int) -> None:
+        self.point = point
+        self.bracket = bracket
+        self.level = level
+        self.number = number
 
 
 class SuccessiveHalving:
@@ -56,119 +56,123 @@ class SuccessiveHalving:
         self._ladder = ladder
         self._brackets = brackets
         self._proposer = Proposer(without(problem, resource, ladder), model, random_share=share, seed=seed)
-        self._points: dict[int, Point] = {}  # by configuration, without the resource
-        self._bracket_of: dict[int, int] = {}
-        self._rungs: dict[tuple[int, int], _Rung] = {}  # by bracket and level
-        self._been_at: dict[int, set[int]] = {}  # levels by configuration
-        self._next = 0
+        self._known: dict[Point, _Place] = {}  # each configuration, where it was heard of first
+        self._been_at: set[tuple[Point, int]] = set()
+        self._rungs: dict[tuple[int, int], list[tuple[float, Point]]] = {}  # by bracket and level, the best first
+        self._most = -1  # the greatest number of a configuration
 
     def tell(self, finished: Sequence[FinishedTrial]) -> None:
         """Takes notice of Trials that have ended."""
         for trial in finished:
-            number, bracket, level = self._identity(trial)
-            point = self._configuration(trial)
-            self._points.setdefault(number, point)
-            self._bracket_of.setdefault(number, bracket)
-            self._been_at.setdefault(number, set()).add(level)
-            self._next = max(self._next, number + 1)
+            place = self._place_of(trial)
+            self._most = max(self._most, place.number)
+            self._known.setdefault(place.point, place)
+            if (place.point, place.level) in self._been_at:
+                continue
+            self._been_at.add((place.point, place.level))
             loss = self._problem.loss(trial.objective)
-            rung = self._rungs.setdefault((bracket, level), _Rung())
-            rung.add(math.inf if loss is None else loss, number)
-            self._proposer.note(number, self._points[number])
-            self._proposer.tell(level, number, trial.outcome, trial.objective)
+            loss = math.inf if loss is None else loss
+            insort(self._rungs.setdefault((place.bracket, place.level), []), (loss, place.point))
+            self._proposer.tell(place.level, place.point, loss)
 
     def ask(self, request: Ask) -> Sequence[Proposal]:
         """More Trials; each counts as running for those after it."""
-        running = _Running(self._next)
+        running = _Running(self._known, self._been_at, self._most)
         for trial in sorted(request.active, key=lambda trial: trial.index):
-            number, bracket, level = self._identity(trial)
-            running.add(number, bracket, level, self._points.get(number, self._configuration(trial)))
+            running.add(self._place_of(trial))
         proposals = []
         for _ in range(request.count):
             found = self._promoted(running) or self._new(running) or self._left_over(running)
             if found is None:
                 break
-            number, bracket, level, point = found
-            running.add(number, bracket, level, point)
-            proposals.append(self._proposal(number, bracket, level, point))
+            running.add(found)
+            proposals.append(self._proposal(found))
         return proposals
 
     # What to propose
 
-    def _promoted(self, running: "_Running") -> tuple[int, int, int, Point] | None:
+    def _promoted(self, running: "_Running") -> _Place | None:
         """The best configuration that may go on, from the highest level down."""
         for level in range(len(self._ladder) - 2, -1, -1):
-            for place, bracket in enumerate(self._brackets.all):
-                rung = self._rungs.get((place, level))
-                if rung is None:
+            for number, bracket in enumerate(self._brackets.all):
+                if level < bracket.first_level:
                     continue
-                for loss, number in rung.ended[: bracket.go_on(level, len(rung.ended))]:
-                    if loss < math.inf and not self._has_been(number, level + 1, running):
-                        return number, place, level + 1, self._points[number]
+                ended = self._rungs.get((number, level), [])
+                for loss, point in ended[: bracket.go_on(level, len(ended))]:
+                    if loss < math.inf and not running.has_been(point, level + 1):
+                        return _Place(point, number, level + 1, self._known[point].number)
         return None
 
-    def _new(self, running: "_Running") -> tuple[int, int, int, Point] | None:
+    def _new(self, running: "_Running") -> _Place | None:
         """A configuration that has not been tried."""
         number = running.next
         point = self._proposer.draw(number, running.points)
         if point is None:
             return None
         bracket = self._brackets.of(number)
-        return number, bracket, self._brackets.all[bracket].first_level, point
+        return _Place(point, bracket, self._brackets.all[bracket].first_level, number)
 
-    def _left_over(self, running: "_Running") -> tuple[int, int, int, Point] | None:
+    def _left_over(self, running: "_Running") -> _Place | None:
         """Of a finite space that is known: the best of the lowest level that lacks something."""
-        best = {number: place for place, number in enumerate(self._best_first())}
-        points = {**self._points, **running.points}
+        known = list(dict.fromkeys([*self._best_first(), *sorted(self._known.keys() | running.points.keys())]))
         for level in range(len(self._ladder)):
-            waiting = [number for number in points if not self._has_been(number, level, running)]
-            if waiting:
-                number = min(waiting, key=lambda number: (best.get(number, math.inf), number))
-                bracket = self._bracket_of.get(number, running.brackets.get(number, 0))
-                return number, bracket, level, points[number]
+            for point in known:
+                if not running.has_been(point, level):
+                    first = self._known.get(point) or running.points[point]
+                    return _Place(point, first.bracket, level, first.number)
         return None
 
-    def _best_first(self) -> Iterator[int]:
-        for _, rung in sorted(self._rungs.items(), key=lambda item: -item[0][1]):
-            yield from (number for _, number in rung.ended)
-
-    def _has_been(self, number: int, level: int, running: "_Running") -> bool:
-        return level in self._been_at.get(number, ()) or (number, level) in running.levels
+    def _best_first(self) -> Iterator[Point]:
+        for _, ended in sorted(self._rungs.items(), key=lambda item: (-item[0][1], item[0][0])):
+            yield from (point for _, point in ended)
 
     # Between Trials and configurations
 
-    def _proposal(self, number: int, bracket: int, level: int, point: Point) -> Proposal:
-        values = (*point[: self._resource], self._ladder.values[level], *point[self._resource :])
-        return Proposal(values, {CONFIGURATION_LABEL: str(number), BRACKET_LABEL: str(bracket)})
+    def _proposal(self, place: _Place) -> Proposal:
+        values = (*place.point[: self._resource], self._ladder.values[place.level], *place.point[self._resource :])
+        labels = {BRACKET_LABEL: str(place.bracket)}
+        if place.number >= 0:
+            labels[CONFIGURATION_LABEL] = str(place.number)
+        return Proposal(values, labels)
 
-    def _configuration(self, trial: ProposedTrial | FinishedTrial) -> Point:
-        return (*trial.values[: self._resource], *trial.values[self._resource + 1 :])
-
-    def _identity(self, trial: ProposedTrial | FinishedTrial) -> tuple[int, int, int]:
-        """A Trial's configuration, bracket and level."""
+    def _place_of(self, trial: ProposedTrial | FinishedTrial) -> _Place:
         labels: Mapping[str, str] = trial.labels or {}
-        level = self._ladder.level_of(trial.values[self._resource])
-        number, bracket = labels.get(CONFIGURATION_LABEL, ""), labels.get(BRACKET_LABEL, "")
-        if number.isdecimal() and bracket.isdecimal() and int(bracket) < len(self._brackets.all):
-            return int(number), int(bracket), level
-        return -1 - max(trial.index, 0), self._brackets.beginning_at(level), level
+        bracket = _number(labels.get(BRACKET_LABEL))
+        return _Place(
+            (*trial.values[: self._resource], *trial.values[self._resource + 1 :]),
+            bracket if 0 <= bracket < len(self._brackets.all) else 0,
+            self._ladder.level_of(trial.values[self._resource]),
+            _number(labels.get(CONFIGURATION_LABEL)),
+        )
 
 
 class _Running:
-    """The Trials that run, those of the same answer included."""
+    """The Trials that run, those of the same answer included, beside what has ended."""
 
-    def __init__(self, following: int) -> None:
-        self.next = following
-        self.points: dict[int, Point] = {}
-        self.brackets: dict[int, int] = {}
-        self.levels: set[tuple[int, int]] = set()
+    def __init__(self, known: Mapping[Point, _Place], been_at: set[tuple[Point, int]], most: int) -> None:
+        self.points: dict[Point, _Place] = {}
+        self._known = known
+        self._been_at = been_at
+        self._is_at: set[tuple[Point, int]] = set()
+        self._most = most
+        self._new_count = 0
 
-    def add(self, number: int, bracket: int, level: int, point: Point) -> None:
+    @property
+    def next(self) -> int:
+        """The number of the next new configuration: that of none before, whether or not labels tell theirs."""
+        return max(self._most + 1, len(self._known) + self._new_count)
+
+    def add(self, place: _Place) -> None:
         """One more."""
-        self.points[number] = point
-        self.brackets[number] = bracket
-        self.levels.add((number, level))
-        self.next = max(self.next, number + 1)
+        if place.point not in self._known and place.point not in self.points:
+            self._new_count += 1
+        self.points.setdefault(place.point, place)
+        self._is_at.add((place.point, place.level))
+        self._most = max(self._most, place.number)
+
+    def has_been(self, point: Point, level: int) -> bool:
+        """Whether a configuration is at a level, or has been."""
+        return (point, level) in self._been_at or (point, level) in self._is_at
 
 
 def without(problem: Problem, resource: int, ladder: Ladder) -> Problem:
@@ -180,3 +184,7 @@ def without(problem: Problem, resource: int, ladder: Ladder) -> Problem:
         max_trial_count=problem.max_trial_count,
         parallel_trial_count=problem.parallel_trial_count,
     )
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() else -1

@@ -10,6 +10,7 @@ from pykatib.algorithms.description import AlgorithmInfo, SettingInfo, Settings,
 from pykatib.algorithms.halving.settings import makes_a_ladder, states_its_end, with_room_for_the_resource
 from pykatib.algorithms.nas.descriptions import ARCHITECTURE_SEARCHES, CUSTOM_OPERATIONS
 from pykatib.algorithms.nas.rules import enas_can_search, searched_by_enas
+from pykatib.algorithms.objective_setting import OBJECTIVES, states_its_objectives
 from pykatib.algorithms.problem import Problem
 from pykatib.api.errors import FieldError
 
@@ -317,6 +318,47 @@ BUILTIN: tuple[AlgorithmInfo, ...] = (
         create=from_module("pykatib.algorithms.tpe", "MultivariateTPE"),
         settings=TPE_SETTINGS,
         rules=(has_parameters, one_number_of_candidates),
+        exhausts=True,
+    ),
+    AlgorithmInfo(
+        name="motpe",
+        summary="As multivariate-tpe, for several objectives: draws near the Trials that add most hypervolume.",
+        create=from_module("pykatib.algorithms.motpe", "MultiObjectiveTPE"),
+        settings=(OBJECTIVES, *TPE_SETTINGS),
+        rules=(has_parameters, one_number_of_candidates, states_its_objectives),
+        exhausts=True,
+    ),
+    AlgorithmInfo(
+        name="nsga2",
+        summary="NSGA-II: an evolution towards all the best compromises of several objectives; for many Trials.",
+        create=from_module("pykatib.algorithms.nsga2", "NSGA2"),
+        settings=(
+            OBJECTIVES,
+            RANDOM_STATE,
+            SettingInfo(
+                name="population_size",
+                kind="int",
+                default=20,
+                at_least=2,
+                help="How many of the best Trials have children; until so many were proposed, points cover the space.",
+            ),
+            SettingInfo(
+                name="crossover_probability",
+                kind="float",
+                default=0.9,
+                at_least=0,
+                at_most=1,
+                help="How often a child takes after two Trials instead of one.",
+            ),
+            SettingInfo(
+                name="mutation_probability",
+                kind="float",
+                at_least=0,
+                at_most=1,
+                help="How likely each parameter of a child is changed. Without it one in the number of parameters.",
+            ),
+        ),
+        rules=(has_parameters, states_its_objectives),
         exhausts=True,
     ),
     AlgorithmInfo(

@@ -16,11 +16,15 @@ import msgspec
 from pykatib.algorithms.contract import Algorithm
 from pykatib.algorithms.problem import Problem
 from pykatib.api.errors import FieldError, InvalidInput
+from pykatib.api.objectives import OBJECTIVES_SETTING
 from pykatib.api.shared import Setting
 
 SettingValue: TypeAlias = int | float | str | bool
 SettingKind: TypeAlias = Literal["int", "float", "bool", "text"]
 Bound: TypeAlias = int | float
+
+SEVERAL = ("motpe", "nsga2")
+"""The algorithms that have the setting `objectives`."""
 
 
 class SettingInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +147,8 @@ def read_settings(
         info = info_by_name.get(setting.name)
         if info is None and not takes_others:
             hint = f" of {of}; {nearest(setting.name, list(info_by_name))}" if known else f": {of} has none"
+            if setting.name == OBJECTIVES_SETTING:
+                hint = f": {of} looks at one metric; {' and '.join(SEVERAL)} take several"
             errors.append(FieldError(f"{path}[{index}].name", f"unknown setting {setting.name!r}{hint}"))
         elif setting.name in seen:
             errors.append(FieldError(f"{path}[{index}].name", f"{setting.name} is set more than once"))

@@ -124,7 +124,7 @@ class TPE:
         dimensions = self._encoding.dimensions
         rows = self._ranking.rows
         count = self._good_count(self._ranking.valid_count)
-        good, weights = rows[:count], _rank_weights(count)
+        good, weights = rows[:count], self._good_weights(count)
         rest, rest_weights = _thinned(rows[count:])
         rest = np.vstack([rest, np.array(running).reshape(len(running), len(dimensions))])
         rest_weights = np.concatenate([rest_weights, np.ones(len(running))])
@@ -132,6 +132,10 @@ class TPE:
             Parzen(dimensions, good, weights, self._bandwidths(good, follow=True), self._prior_weight),
             Parzen(dimensions, rest, rest_weights, self._bandwidths(rest, follow=False), self._prior_weight),
         )
+
+    def _good_weights(self, count: int) -> Floats:
+        """What each of the good counts for, best first."""
+        return _rank_weights(count)
 
     def _good_count(self, count: int) -> int:
         """How many of so many Trials are good."""

@@ -18,9 +18,7 @@ from pykatib.algorithms.problem import Problem
 from pykatib.algorithms.space import SearchSpace
 from pykatib.algorithms.space_settings import (
     SPACE_SETTINGS,
-    WARM_START_TRIALS,
     SpaceSettings,
-    experiments_of,
     known_points,
     remarks,
     space_of,
@@ -117,11 +115,6 @@ def create(experiment: Experiment, *, seed: int) -> tuple[SearchSpace, Algorithm
     if errors:
         raise InvalidInput(errors)
     problem = chosen.searched(problem, settings)
-    if experiments_of(of_space) and WARM_START_TRIALS not in of_space.text_by_name:
-        message = (
-            "names Experiments, which are looked up by pykatib's control plane alone; state their Trials as points"
-        )
-        raise InvalidInput([FieldError(of_space.path_by_name["warm_start"], message)])
     points = known_points(problem.space, of_space)
     state = settings.get("random_state")
     algorithm = chosen.create(problem, settings, seed=state if isinstance(state, int) else seed)

@@ -55,7 +55,7 @@ class RestrictedSpace(SearchSpace):
             size = None if size is None or group.size is None else size * group.size
             if group.is_too_large and not self.uncounted:
                 self.uncounted = tuple(self.names[place] for place in places)
-        self.size = size
+        self.size = 0 if any(group.size == 0 for group in self._groups) else size
 
     # What may be proposed
 

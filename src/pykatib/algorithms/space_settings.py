@@ -150,6 +150,9 @@ def known_points(space: SearchSpace, settings: SpaceSettings) -> KnownPoints:
     Raises:
         InvalidInput: a point is not of the space, or `warm_start` names Experiments that have not been looked up.
     """
+    if experiments_of(settings) and WARM_START_TRIALS not in settings.text_by_name:
+        message = f"names Experiments, which cannot be looked up yet; state their Trials, with values, as {POINTS}"
+        raise _wrong(settings.path_by_name[WARM_START], message)
     first: list[Point] = []
     told: list[tuple[Point, dict[str, Any]]] = []
     for name in (POINTS, WARM_START_TRIALS):

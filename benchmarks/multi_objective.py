@@ -13,10 +13,10 @@ Thiele (2000) and of Deb, Thiele, Laumanns and Zitzler (2002), with 10 and 7 par
 import argparse
 import json
 import math
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
@@ -94,7 +94,9 @@ def zdt3(f: float, g: float) -> float:
 
 def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
     """The volume that two or three losses dominate, up to the reference."""
-    inside = sorted(point for point in set(map(tuple, points)) if all(a < b for a, b in zip(point, reference)))
+    inside = sorted(
+        point for point in set(map(tuple, points)) if all(a < b for a, b in zip(point, reference, strict=True))
+    )
     if len(reference) == 2:
         total, least = 0.0, reference[1]
         for first, second in inside:
@@ -167,8 +169,8 @@ def ours(name: str, problem: Problem, seed: int, count: int) -> Iterator[Sequenc
     space, algorithm = registry.create(experiment, seed=seed)
     for index in range(count):
         [proposal] = algorithm.ask(Ask(1, index))
-        losses = problem.losses(dict(zip(space.names, proposal.values)))
-        values = dict(zip(metrics, losses))
+        losses = problem.losses(dict(zip(space.names, proposal.values, strict=True)))
+        values = dict(zip(metrics, losses, strict=True))
         algorithm.tell([FinishedTrial(index, f"t{index}", proposal.values, "succeeded", losses[0], values)])
         yield losses
 
@@ -215,7 +217,7 @@ def run(names: Sequence[str], problems: Sequence[str], seeds: Sequence[int]) -> 
 
 def table(path: str) -> None:
     """Prints a table of shares: means, and beside them standard deviations over the seeds."""
-    runs = [json.loads(line) for line in open(path, encoding="utf-8")]
+    runs = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
     points = [point for _, title, *_, found in runs if title == "mixed" for point in found]
     best = {title: problem.best or hypervolume(points, problem.reference) for title, problem in PROBLEMS.items()}
     shares: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -256,4 +258,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -234,12 +234,12 @@ def test_without_the_setting_it_says_what_is_needed() -> None:
 def test_an_algorithm_for_one_objective_says_which_take_several(name: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         registry.create(stated(name, ("objectives", "size:minimize")), seed=1)
-    assert "looks at one metric; motpe and nsga2 take several" in str(caught.value)
+    assert "looks at one metric; motpe, nsga2 and default take several" in str(caught.value)
 
 
 def test_that_sentence_names_the_algorithms_that_have_the_setting() -> None:
     having = [name for name in registry.names() if any(s.name == "objectives" for s in registry.info(name).settings)]
-    assert having == ["motpe", "nsga2"]
+    assert having == ["motpe", "nsga2", "default"]
 
 
 def test_metric_names_may_have_colons_and_the_objective_may_be_named() -> None:

@@ -70,7 +70,7 @@ def test_katibs_arguments_for_a_function_are_there_under_their_names() -> None:
     }
     signature = inspect.signature(pykatib.tune)
     assert katibs <= {*signature.parameters}
-    assert signature.parameters["algorithm_name"].default == "random"
+    assert signature.parameters["algorithm_name"].default == "default"
     assert signature.parameters["objective_type"].default == "maximize"
     assert next(iter(signature.parameters)) == "name"
 

@@ -6,11 +6,12 @@ Only what is ready to use is listed. Nothing here imports an algorithm: `from_mo
 from collections.abc import Sequence
 
 from pykatib.algorithms.checkpoint_setting import CHECKPOINT_SETTING, names_a_folder, states
+from pykatib.algorithms.choosing import DEFAULT, PICK, PICK_REASON
 from pykatib.algorithms.description import AlgorithmInfo, SettingInfo, Settings, from_module
 from pykatib.algorithms.halving.settings import makes_a_ladder, states_its_end, with_room_for_the_resource
 from pykatib.algorithms.nas.descriptions import ARCHITECTURE_SEARCHES, CUSTOM_OPERATIONS
 from pykatib.algorithms.nas.rules import enas_can_search, searched_by_enas
-from pykatib.algorithms.objective_setting import OBJECTIVES, states_its_objectives
+from pykatib.algorithms.objective_setting import OBJECTIVES, states_its_objectives, states_objectives_if_any
 from pykatib.algorithms.problem import Problem
 from pykatib.api.errors import FieldError
 
@@ -452,4 +453,22 @@ BUILTIN: tuple[AlgorithmInfo, ...] = (
         exhausts=True,
     ),
     *ARCHITECTURE_SEARCHES,
+    AlgorithmInfo(
+        name=DEFAULT,
+        summary="Another of these, picked by the space, the budget, parallelism and objectives; it says which and why.",
+        create=from_module("pykatib.algorithms.default", "create"),
+        settings=(
+            OBJECTIVES,
+            RANDOM_STATE,
+            SettingInfo(
+                name=PICK,
+                kind="text",
+                choices=("grid", "sobol", "bayesianoptimization", "cmaes", "multivariate-tpe", "motpe", "nsga2"),
+                help="Which algorithm it is; recorded with the first proposals, so that edits change nothing.",
+            ),
+            SettingInfo(name=PICK_REASON, kind="text", help="Why; recorded with it."),
+        ),
+        rules=(has_parameters, states_objectives_if_any),
+        exhausts=True,
+    ),
 )

@@ -23,7 +23,7 @@ SettingValue: TypeAlias = int | float | str | bool
 SettingKind: TypeAlias = Literal["int", "float", "bool", "text"]
 Bound: TypeAlias = int | float
 
-SEVERAL = ("motpe", "nsga2")
+SEVERAL = ("motpe", "nsga2", "default")
 """The algorithms that have the setting `objectives`."""
 
 
@@ -148,7 +148,7 @@ def read_settings(
         if info is None and not takes_others:
             hint = f" of {of}; {nearest(setting.name, list(info_by_name))}" if known else f": {of} has none"
             if setting.name == OBJECTIVES_SETTING:
-                hint = f": {of} looks at one metric; {' and '.join(SEVERAL)} take several"
+                hint = f": {of} looks at one metric; {', '.join(SEVERAL[:-1])} and {SEVERAL[-1]} take several"
             errors.append(FieldError(f"{path}[{index}].name", f"unknown setting {setting.name!r}{hint}"))
         elif setting.name in seen:
             errors.append(FieldError(f"{path}[{index}].name", f"{setting.name} is set more than once"))

@@ -35,6 +35,11 @@ def states_its_objectives(problem: Problem, settings: Settings) -> Sequence[Fiel
     return ()
 
 
+def states_objectives_if_any(problem: Problem, settings: Settings) -> Sequence[FieldError]:
+    """The setting, where it is there, names metrics of the Experiment."""
+    return () if settings[OBJECTIVES_SETTING] is None else states_its_objectives(problem, settings)
+
+
 def directions_in(problem: Problem, settings: Settings) -> tuple[Direction, ...]:
     """The objectives, the Experiment's own first."""
     return read_directions(str(settings[OBJECTIVES_SETTING]), problem.objective)

@@ -5,10 +5,12 @@ name. Listing names loads none of them; one that cannot be loaded is told with i
 other. Names of pykatib's own cannot be taken, nor can two packages share one; `notes` tells of who tries.
 """
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
+from pykatib.algorithms import choosing
 from pykatib.algorithms.builtin import BUILTIN
 from pykatib.algorithms.contract import Algorithm
 from pykatib.algorithms.description import AlgorithmInfo, Settings, nearest
@@ -27,7 +29,7 @@ from pykatib.algorithms.space_settings import (
 from pykatib.algorithms.stopping import registry as stopping
 from pykatib.api.errors import FieldError, InvalidInput
 from pykatib.api.experiment import Experiment
-from pykatib.api.shared import AlgorithmSpec, ObjectiveSpec
+from pykatib.api.shared import AlgorithmSpec, ObjectiveSpec, Setting
 
 GROUP = "pykatib.algorithms"
 NAME_PATH = "spec.algorithm.algorithmName"
@@ -125,6 +127,27 @@ def create(experiment: Experiment, *, seed: int) -> tuple[SearchSpace, Algorithm
     if points.known:
         algorithm.tell(points.known)
     return problem.space, algorithm
+
+
+def settled(experiment: Experiment, recorded: Sequence[Setting]) -> tuple[Experiment, tuple[Setting, ...]]:
+    """An Experiment that leaves its algorithm open, with what was picked among its settings, and what to record.
+
+    `recorded` is what was kept of it before, with which nothing is picked anew. Other Experiments stay as they are.
+    """
+    if not choosing.is_default(experiment):
+        return experiment, ()
+    own = experiment.spec.algorithm.algorithm_settings if experiment.spec.algorithm is not None else ()
+    if choosing.recorded_in(own):  # a service is sent it back among these
+        return experiment, ()
+    known = choosing.recorded_in(recorded)
+    if known:
+        return choosing.with_settings(experiment, known), ()
+    try:
+        _, settings, of_space = _chosen(experiment)
+        found = choosing.recorded(choosing.pick(_problem(experiment, of_space), settings))
+    except InvalidInput:  # as `create` will tell
+        return experiment, ()
+    return choosing.with_settings(experiment, found), found
 
 
 def notes_on(experiment: Experiment) -> tuple[str, ...]:

@@ -126,6 +126,7 @@ RUNS_HERE: Final = "RunsHere"  # pykatib's own: what differs on this machine fro
 METRICS: Final = "Metrics"  # pykatib's own: what was wrong with a job's metrics
 BACK_OFF: Final = "BackOff"  # pykatib's own: a Job's process has failed and another attempt follows
 RECONCILE_ERROR: Final = "ReconcileError"
+ALGORITHM_PICKED: Final = "AlgorithmPicked"  # pykatib's own
 JOB_CREATED: Final = "JobCreated"
 JOB_DELETED: Final = "JobDeleted"
 JOB_RUNNING: Final = "JobRunning"

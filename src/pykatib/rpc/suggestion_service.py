@@ -93,8 +93,13 @@ class SuggestionService:
         )
         if count <= 0:
             return messages.GetSuggestionsReply()
-        proposals = AlgorithmHost(registry.create).propose(experiment, suggestion, view, count).proposals
-        return _reply(experiment, proposals[:count], issued)
+        answer = AlgorithmHost(registry.create).propose(experiment, suggestion, view, count)
+        reply = _reply(experiment, answer.proposals[:count], issued)
+        if answer.settings:  # Katib keeps them, and sends them with each request from now on
+            reply.algorithm.algorithm_name = (experiment.spec.algorithm or AlgorithmSpec()).algorithm_name
+            for setting in answer.settings:
+                reply.algorithm.algorithm_settings.add(name=setting.name, value=setting.value)
+        return reply
 
     def _read(self, message: messages.Experiment) -> tuple[Experiment, Mapping[int, Mapping[str, str]]]:
         experiment = experiment_from(message)

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from pykatib.algorithms.contract import Algorithm, Ask, FinishedTrial, Outcome, ProposedTrial
+from pykatib.algorithms.registry import settled
 from pykatib.algorithms.space import SearchSpace
 from pykatib.api import names
 from pykatib.api.experiment import Experiment
 from pykatib.api.meta import Reference
+from pykatib.api.shared import Setting
 from pykatib.api.suggestion import Suggestion
 from pykatib.api.trial import Trial
 from pykatib.control.observation import number_of, value_text
@@ -116,6 +118,7 @@ class _AlgorithmQuestion:
         *,
         count: int,
         start: int,
+        recorded: tuple[Setting, ...] = (),
     ) -> None:
         self._create = create
         self._session = session
@@ -124,6 +127,7 @@ class _AlgorithmQuestion:
         self._active = active
         self._count = count
         self._start = start
+        self._recorded = recorded
 
     def answer(self) -> Answer:
         """Tells the algorithm what is new, and asks it. Raises InvalidInput, and whatever an algorithm may raise."""
@@ -144,7 +148,8 @@ class _AlgorithmQuestion:
             tuple(
                 Proposed(space.format(proposal.values), dict(proposal.labels) if proposal.labels else None)
                 for proposal in answer
-            )
+            ),
+            settings=self._recorded,
         )
 
 
@@ -183,7 +188,10 @@ class AlgorithmHost:
         session.told += len(news)
         active = [(indexes.get(trial.metadata.name, -1), trial) for trial in view.active_trials()]
         start = status.suggestion_count
-        return _AlgorithmQuestion(self._create, session, experiment, news, active, count=count, start=start)
+        experiment, recorded = settled(experiment, status.algorithm_settings)
+        return _AlgorithmQuestion(
+            self._create, session, experiment, news, active, count=count, start=start, recorded=recorded
+        )
 
     def forget(self, reference: Reference, uid: str) -> None:
         """Lets an Experiment's algorithm go; it is made again when it is needed."""

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from pykatib.algorithms.choosing import PICK, PICK_REASON
 from pykatib.api import names
 from pykatib.api.errors import Conflict, InvalidInput, NotFound, PykatibError, StorageFailed, Unavailable
 from pykatib.api.experiment import Experiment
@@ -397,6 +398,13 @@ class ControlPlane:
                     settings=answer.settings,
                     rules=answer.rules,
                 )
+                picked = {setting.name: setting.value for setting in answer.settings}
+                if PICK in picked:
+                    text = f"The algorithm is {picked[PICK]}: {picked.get(PICK_REASON, '')}"
+                    about = experiment.reference
+                    self._store.record(
+                        Event(about.kind, about.namespace, about.name, names.NORMAL, names.ALGORITHM_PICKED, text, now)
+                    )
                 if answer.is_deployed:
                     status = deployment_status(status, is_ready=True, now=now)
                 if suggestion.spec.requests > status.suggestion_count and not status.exhausted:

@@ -38,7 +38,7 @@ def tune(
     parameters: Mapping[str, Any],
     namespace: str | None = None,
     env_per_trial: Mapping[str, str] | None = None,
-    algorithm_name: str = "random",
+    algorithm_name: str = "default",
     algorithm_settings: Settings | None = None,
     algorithm_service: str | None = None,
     early_stopping: EarlyStoppingSpec | None = None,
@@ -70,7 +70,8 @@ def tune(
             any other object, which is handed through as it is.
         namespace: of the Experiment; `default` when None.
         env_per_trial: environment variables of the worker processes.
-        algorithm_name: the search algorithm; `katib algorithms` lists them.
+        algorithm_name: the search algorithm; `katib algorithms` lists them. `default` picks one by the parameters and
+            the number of Trials, and an event of the Experiment says which and why.
         algorithm_settings: its settings by name.
         algorithm_service: `"HOST:PORT"` of a Katib suggestion service, which is asked for `algorithm_name` instead of
             pykatib's own algorithms. While it does not answer, the search waits.
@@ -253,7 +254,7 @@ def session(
     *,
     parameters: Mapping[str, Any],
     namespace: str | None = None,
-    algorithm_name: str = "random",
+    algorithm_name: str = "default",
     algorithm_settings: Settings | None = None,
     early_stopping: EarlyStoppingSpec | None = None,
     algorithm_service: str | None = None,

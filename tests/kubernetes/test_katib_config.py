@@ -10,7 +10,7 @@ from pykatib.api.errors import InvalidInput
 from pykatib.api.meta import ObjectMeta
 from pykatib.api.shared import AlgorithmSpec, EarlyStoppingSpec
 from pykatib.api.suggestion import Suggestion, SuggestionSpec
-from pykatib.kube.algorithm_objects import KubeObject, objects_of
+from pykatib.kube.algorithm_objects import STOPPING_VERBS, KubeObject, objects_of
 from pykatib.kube.katib_config import KatibConfig, read_katib_config
 
 HEAD = "apiVersion: config.kubeflow.org/v1beta1\nkind: KatibConfig\n"
@@ -229,7 +229,7 @@ def test_early_stopping_of_others_runs_beside_it_and_may_change_trials() -> None
     objects = made(read_katib_config(SHIPPED), suggestion(early_stopping="theirstop"))
     assert list(objects) == ["Service", "ServiceAccount", "Role", "RoleBinding", "Deployment"]
     assert objects["Role"].body["rules"] == [
-        {"apiGroups": ["kubeflow.org"], "resources": ["trials", "trials/status"], "verbs": ["*"]}
+        {"apiGroups": ["kubeflow.org"], "resources": ["trials", "trials/status"], "verbs": STOPPING_VERBS}
     ]
     pod = objects["Deployment"].body["spec"]["template"]["spec"]
     assert pod["serviceAccountName"] == "tune-halton"

@@ -25,6 +25,8 @@ from pykatib.kube.katib_config import (
 VOLUME: Final = "suggestion-volume"
 HEALTH_SERVICE: Final = "manager.v1beta1.Suggestion"
 MAX_NAME_LENGTH: Final = 63
+STOPPING_VERBS: Final = ("get", "list", "watch", "update", "patch")
+"""What stopping Trials takes. Nobody may grant what he does not have: Katib grants all, so its operator may do all."""
 
 
 class KubeObject(NamedTuple):
@@ -210,7 +212,7 @@ def _account(suggestion: Suggestion) -> list[KubeObject]:
         "apiVersion": f"{group}/v1",
         "kind": "Role",
         "metadata": owned,
-        "rules": [{"apiGroups": [names.GROUP], "resources": ["trials", "trials/status"], "verbs": ["*"]}],
+        "rules": [{"apiGroups": [names.GROUP], "resources": ["trials", "trials/status"], "verbs": STOPPING_VERBS}],
     }
     binding = {
         "apiVersion": f"{group}/v1",

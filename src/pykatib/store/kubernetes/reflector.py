@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 
 PAGE_SIZE = 500
 LIST_ATTEMPTS = 3
-WATCH_SECONDS = (300, 600)
+WATCH_SECONDS = (60, 90)
+"""How long a watch is to last: less than the silence after which a connection is taken for dead, for a kind may be
+quiet all the while. API servers send a bookmark just before the end, so that even then the version moves on."""
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 15.0
 

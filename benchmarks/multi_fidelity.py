@@ -1,4 +1,4 @@
-"""How soon a good result is there when Trials can be cut short: our halving, Optuna's pruners, Ray's ASHA, random search.
+"""How soon a good result is there when Trials can be cut short: our halving, the pruners of Optuna, ASHA of Ray.
 
 Four workers, time counted in full trainings, everything simulated: on the hundred-fidelity functions of PyPI's
 `mf-prior-bench`, and on learning curves of real networks (`learning_curves.py` makes them). A method is done when a
@@ -22,8 +22,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from learning_curves import EPOCHS, KEPT, SPACE, combinations
 
+from learning_curves import EPOCHS, KEPT, SPACE, combinations
 from pykatib.algorithms import registry
 from pykatib.algorithms.contract import Ask, FinishedTrial, ProposedTrial
 from pykatib.algorithms.space import SearchSpace
@@ -297,7 +297,9 @@ def main() -> None:
     given = arguments.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    names = given.problems.split(",") if given.problems else ["mfh3_good", "mfh3_bad", "mfh6_good", "mfh6_bad", "curves"]
+    names = (
+        given.problems.split(",") if given.problems else ["mfh3_good", "mfh3_bad", "mfh6_good", "mfh6_bad", "curves"]
+    )
     problems = []
     for name in names:
         if name == "curves":

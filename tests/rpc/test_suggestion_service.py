@@ -39,6 +39,8 @@ NEEDED = {
     "hyperband": (Setting("resource_name", "layers"), Setting("r_l", "8")),
     "asha": (Setting("resource_name", "layers"),),
     "bohb": (Setting("resource_name", "layers"),),
+    "motpe": (Setting("objectives", "accuracy:maximize"),),
+    "nsga2": (Setting("objectives", "accuracy:maximize"),),
     "pbt": (
         Setting("suggestion_trial_dir", "/checkpoints"),
         Setting("n_population", "5"),

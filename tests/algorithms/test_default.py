@@ -95,3 +95,19 @@ def test_tune_uses_it_where_no_algorithm_is_named() -> None:
     assert result.experiment.spec.algorithm is not None
     assert result.experiment.spec.algorithm.algorithm_name == "default"
     assert sorted(trial.parameters["x"] for trial in result.trials) == [1, 2, 3]
+
+
+def test_a_tuning_for_several_objectives_tells_its_pareto_set() -> None:
+    result = tune(
+        objective=lambda p: {"loss": p["x"], "size": -p["x"], "note": 1.0},
+        parameters={"x": search.int(0, 9), "y": search.int(0, 9)},
+        objective_metric_name="loss",
+        objective_type="minimize",
+        additional_metric_names=["size", "note"],
+        algorithm_settings={"objectives": "size:minimize"},
+        max_trial_count=12,
+        run_in="inline",
+        progress=False,
+    )
+    losses = [trial.metrics["loss"] for trial in result.pareto_trials]
+    assert losses == sorted({trial.metrics["loss"] for trial in result.trials})

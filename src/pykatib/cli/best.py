@@ -22,7 +22,7 @@ def command(name: str, output: str, namespace: str, where: Where) -> None:
     from pykatib.api.experiment import Experiment
     from pykatib.cli.lookup import find_one
     from pykatib.cli.place import open_place
-    from pykatib.cli.results import best_document, best_of
+    from pykatib.cli.results import best_document, best_of, pareto_lines
     from pykatib.cli.shapes import print_document
 
     with open_place(where) as place:
@@ -37,3 +37,5 @@ def command(name: str, output: str, namespace: str, where: Where) -> None:
     click.echo(f"{document['objective']} = {document['value']}  ({best.best_trial_name})")
     for one in best.parameter_assignments:
         click.echo(f"  {one.name} = {one.value}")
+    for line in pareto_lines(experiment):
+        click.echo(line)

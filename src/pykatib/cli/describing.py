@@ -11,7 +11,7 @@ from pykatib.cli import words
 from pykatib.cli.endings import plan_words
 from pykatib.cli.lookup import KatibObject
 from pykatib.cli.place import Place
-from pykatib.cli.results import best_of, metrics_of, tally_words
+from pykatib.cli.results import best_of, metrics_of, pareto_lines, tally_words
 from pykatib.control.view import trial_state
 
 _WIDTH = 14
@@ -83,6 +83,7 @@ def _experiment(found: Experiment, place: Place) -> Iterator[str]:
     yield _field("Best Trial", best.best_trial_name)
     yield from _indented(f"{name} = {text}" for name, text in metrics_of(best.observation, spec.objective).items())
     yield from _indented(f"{one.name} = {one.value}" for one in best.parameter_assignments)
+    yield from pareto_lines(found)
 
 
 def _space(space: FeasibleSpace) -> str:

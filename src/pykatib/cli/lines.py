@@ -22,7 +22,8 @@ def lines_of(news: News) -> Iterator[str]:
     elif isinstance(news, ExperimentNews):
         yield _experiment_line(news)
     else:
-        yield f"{click.style('warning', fg='yellow')}: {news.about.name}: {news.text}"
+        label = f"{click.style('warning', fg='yellow')}: " if news.is_warning else ""
+        yield f"{label}{news.about.name}: {news.text}"
 
 
 def _trial_lines(news: TrialNews) -> Iterator[str]:

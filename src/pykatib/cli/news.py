@@ -44,6 +44,7 @@ class WarningNews(NamedTuple):
 
     about: Reference
     text: str
+    is_warning: bool = True  # else simply worth telling
 
 
 News: TypeAlias = TrialNews | ExperimentNews | WarningNews
@@ -115,9 +116,13 @@ class NewsDesk:
         for reference, since in self.followed.items():
             for event in self._store.events(namespace=reference.namespace, name=reference.name):
                 key = (reference, event.message)
-                if event.type == names.WARNING and event.time >= since and key not in self._said:
+                if (
+                    (event.type == names.WARNING or event.reason == names.ALGORITHM_PICKED)
+                    and event.time >= since
+                    and key not in self._said
+                ):
                     self._said.add(key)
-                    self._news.append(WarningNews(reference, event.message))
+                    self._news.append(WarningNews(reference, event.message, event.type == names.WARNING))
 
     def warn(self, about: Reference, text: str) -> None:
         """Tells something that is known from elsewhere."""

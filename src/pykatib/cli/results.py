@@ -70,7 +70,29 @@ def best_document(experiment: Experiment) -> dict[str, Any]:
         else None,
         "parameters": typed_assignments(best.parameter_assignments, experiment) if best is not None else {},
         "metrics": {name: typed(text) for name, text in metrics.items()},
+        **({"paretoSet": pareto_documents(experiment)} if experiment.status.pareto_set else {}),
     }
+
+
+def pareto_documents(experiment: Experiment) -> list[dict[str, Any]]:
+    """The Trials that no other beats, where there are several objectives."""
+    return [
+        {"trial": each.trial_name, "metrics": {one.name: typed(one.value) for one in each.metrics}}
+        for each in experiment.status.pareto_set
+    ]
+
+
+def pareto_lines(experiment: Experiment) -> list[str]:
+    """The same for people: a heading and a table; nothing where there is one objective."""
+    status = experiment.status
+    if not status.pareto_set:
+        return []
+    shown = len(status.pareto_set)
+    left_out = f", {shown} of them shown" if shown < status.pareto_set_size else ""
+    header = ("TRIAL", *(one.name for one in status.pareto_set[0].metrics))
+    rows = [(each.trial_name, *(one.value for one in each.metrics)) for each in status.pareto_set]
+    heading = f"Pareto set: {words.count(status.pareto_set_size, 'Trial')} that no other beats{left_out}"
+    return [heading, *(f"  {line}" for line in words.columns(header, rows))]
 
 
 def result_lines(experiment: Experiment, output: str) -> list[str]:
@@ -88,6 +110,7 @@ def result_lines(experiment: Experiment, output: str) -> list[str]:
     lines += [f"    {one.name} = {one.value}" for one in best.parameter_assignments]
     if output:
         lines.append(f"  its output  {output}")
+    lines += [f"  {line}" for line in pareto_lines(experiment)]
     return lines
 
 

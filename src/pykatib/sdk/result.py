@@ -59,6 +59,14 @@ class TuneResult(msgspec.Struct, frozen=True):
     interrupted: bool = False
 
     @property
+    def pareto_trials(self) -> tuple[TrialResult, ...]:
+        """With several objectives the Trials that no other beats, best of the objective first; 100 at most."""
+        by_name = {trial.name: trial for trial in self.trials}
+        return tuple(
+            by_name[each.trial_name] for each in self.experiment.status.pareto_set if each.trial_name in by_name
+        )
+
+    @property
     def best_parameters(self) -> dict[str, Any]:
         """The best Trial's parameters.
 

@@ -75,6 +75,27 @@ def test_an_experiment_runs_to_its_end(
     assert reasons.count(names.JOB_CREATED) == 12
 
 
+def test_an_experiment_that_no_webhook_saw_gets_its_defaults_all_the_same(
+    cluster: Cluster,
+    namespace: str,
+    server: ApiServer,
+    stand_in: StandIn,
+    observations: MemoryObservationStore,
+) -> None:
+    written = json.loads(wire.encode(experiment(namespace, trials=2, parallel=2)))
+    for defaulted in ("metricsCollectorSpec", "resumePolicy"):
+        del written["spec"][defaulted]
+    for defaulted in ("successCondition", "failureCondition"):
+        del written["spec"]["trialTemplate"][defaulted]
+    del written["spec"]["objective"]["metricStrategies"]
+    operator = Operator(ApiServer.connect(cluster.kubeconfig), observations, namespace=namespace)
+    with running(operator):
+        path = f"/apis/kubeflow.org/v1beta1/namespaces/{namespace}/experiments"
+        server.request("POST", path, body=json.dumps(written).encode())
+        wait_for("the Experiment's end", lambda: has_ended(server, namespace))
+    check_invariants(server, namespace, stand_in)
+
+
 def jobs(server: ApiServer, namespace: str) -> list[object]:
     """The Jobs that are there."""
     items: list[object] = json.loads(server.request("GET", f"/apis/batch/v1/namespaces/{namespace}/jobs"))["items"]

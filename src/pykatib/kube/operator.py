@@ -15,6 +15,7 @@ from typing import Protocol
 
 from pykatib.algorithms import registry
 from pykatib.api import names
+from pykatib.api.defaults import default_experiment
 from pykatib.api.errors import PykatibError, Unavailable
 from pykatib.api.meta import Reference
 from pykatib.api.validation import Templates
@@ -194,7 +195,11 @@ class Operator:
         pause = FIRST_PAUSE_SECONDS
         pool = self._pool = ThreadPoolExecutor(self._writer_count, thread_name_prefix="pykatib-writer")
         store = self._store = KubernetesStore(
-            self._server, namespace=self._namespace, prepare_job=labelled, may_write=self._may_write
+            self._server,
+            namespace=self._namespace,
+            prepare_job=labelled,
+            complete_experiment=default_experiment,
+            may_write=self._may_write,
         )
         store.on_news(self._waiter.wake)
         while True:

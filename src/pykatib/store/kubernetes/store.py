@@ -31,6 +31,7 @@ from msgspec.structs import replace
 
 from pykatib.api import names
 from pykatib.api.errors import AlreadyExists, Conflict, FieldError, InvalidInput, NotFound, NotSupported, Unavailable
+from pykatib.api.experiment import Experiment
 from pykatib.api.meta import ObjectMeta, Reference
 from pykatib.api.objects import ConfigMap, Event, Object, Secret, WorkerJob
 from pykatib.api.suggestion import Suggestion
@@ -61,16 +62,19 @@ class KubernetesStore:
         monotonic: Callable[[], float] = time.monotonic,
         page_size: int = PAGE_SIZE,
         prepare_job: Callable[[WorkerJob], WorkerJob] = lambda job: job,
+        complete_experiment: Callable[[Experiment], Experiment] = lambda experiment: experiment,
         may_write: Callable[[], bool] = lambda: True,
     ) -> None:
         """Reads nothing yet.
 
-        `prepare_job` may add to a worker job what the cluster needs, before it is created. `may_write` is asked before
-        each write, on whichever thread: a process that was frozen must not go on with what it had begun.
+        `prepare_job` may add to a worker job what the cluster needs, before it is created. `complete_experiment` gives
+        one that was read what its author has not said, where no webhook did. `may_write` is asked before each write, on
+        whichever thread: a process that was frozen must not go on with what it had begun.
         """
         self._may_write = may_write
         self._server = server
         self._prepare_job = prepare_job
+        self._complete_experiment = complete_experiment
         self._namespace = namespace
         self._page_size = page_size
         self._catalog = Catalog(server, monotonic)
@@ -340,6 +344,8 @@ class KubernetesStore:
 
     def _whole(self, obj: Object) -> Object:
         """The object with what the wire leaves out. Any thread may ask."""
+        if isinstance(obj, Experiment):
+            return self._complete_experiment(obj)
         if not isinstance(obj, Suggestion):
             return obj
         cache = self._caches.get((obj.kind, ""))

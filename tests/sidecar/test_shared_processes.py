@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pykatib.api.errors import PykatibError
-from pykatib.sidecar.shared_processes import KatibsProgram, UnwrappedProgram
+from pykatib.sidecar import shared_processes
+from pykatib.sidecar.shared_processes import KatibsProgram, UnwrappedProgram, processes
 
 OF_RULES = (
     " || if test -f {folder}/$$.pid && [ $(head -n 1 {folder}/$$.pid) = early-stopped ]; "
@@ -23,6 +24,13 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def _of_this_test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that other tests share are children of this process too."""
+    before = {process.pid for process in processes()}
+    monkeypatch.setattr(shared_processes, "processes", lambda: (one for one in processes() if one.pid not in before))
 
 
 @pytest.fixture

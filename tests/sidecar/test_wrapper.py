@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -79,6 +79,14 @@ def test_a_shells_own_words_are_not_taken_for_the_program(tmp_path: Path, shell:
     assert "katib_on" in printed
 
 
+@pytest.fixture(autouse=True)
+def _signals_as_in_a_container() -> Iterator[None]:
+    """What this process ignores, as under nohup, its children would ignore as well."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @shells
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1], ids=lambda n: n.name)
 def test_signals_reach_the_program_and_its_answer_counts(
@@ -125,7 +133,7 @@ def test_a_killed_program_ends_as_killed(tmp_path: Path, shell: list[str]) -> No
 def test_the_environment_and_umask_are_the_container_s(tmp_path: Path, shell: list[str]) -> None:
     environment = {**os.environ, "X": "y  z"}
     with start_wrapped(
-        ["sh", "-c", "env | grep -c katib; umask; echo $X"],
+        ["sh", "-c", "env | grep -c ^katib_; umask; echo $X"],
         control=tmp_path / "c",
         shell=shell,
         env=environment,

@@ -24,6 +24,7 @@ from pykatib.api.trial import Trial
 from pykatib.control.view import trial_state
 from pykatib.embedded.folders import HomeFolders
 from pykatib.store.reader import SqliteReader
+from pykatib.workers import job_metrics
 from pykatib.workers.strays import find_strays, find_supervisors
 
 KATIB = Path(os.environ.get("KATIB_MANIFESTS", Path(__file__).parents[2].parent / "shared" / "manifests" / "katib"))
@@ -142,8 +143,9 @@ def test_the_place_of_a_stopped_trial_goes_to_the_next(bench: JobBench) -> None:
     assert [condition_of(trial) for trial in trials] == [names.EARLY_STOPPED, names.SUCCEEDED, names.SUCCEEDED]
 
 
-def test_what_has_ended_before_it_was_read_has_succeeded(bench: JobBench) -> None:
-    [trial] = bench.run(stopping(manifest(sh("echo loss=9; echo loss=1")), value=5))
+def test_what_has_ended_before_it_was_read_has_succeeded(bench: JobBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_metrics, "POLL_SECONDS", 600.0)  # after a first look, when it has just begun
+    [trial] = bench.run(stopping(manifest(sh("sleep 1; echo loss=9; echo loss=1")), value=5))
     assert condition_of(trial) == names.SUCCEEDED
     assert bench.values(trial) == ["9", "1"]
 
@@ -234,7 +236,8 @@ def test_killed_at_any_instant_no_stop_is_lost_and_none_happens_twice(tmp_path: 
         ended = {
             name: trial for name, trial in now.items() if trial_state(trial) in (names.EARLY_STOPPED, names.SUCCEEDED)
         }
-    assert process.returncode == 0, (tmp_path / "output").read_text()
+    said = (tmp_path / "output").read_text()
+    assert process.returncode == 0 or "killed has succeeded" in said, said  # in an earlier life
     assert len(ended) == 12
     for trial in ended.values():
         is_bad = float(trial.spec.parameter_assignments[0].value) < 0.5

@@ -81,10 +81,12 @@ def test_a_shells_own_words_are_not_taken_for_the_program(tmp_path: Path, shell:
 
 @pytest.fixture(autouse=True)
 def _signals_as_in_a_container() -> Iterator[None]:
-    """What this process ignores, as under nohup, its children would ignore as well."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """What this process ignores, as under nohup or in the background, its children would ignore as well."""
+    defaults = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, default) for number, default in defaults.items()}
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @shells

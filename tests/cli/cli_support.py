@@ -1,20 +1,17 @@
 """Running the real command line: in this process where nothing is started, in one of its own where something is."""
 
 import contextlib
-import io
 import os
 import signal
 import subprocess
 import sys
 import time
-import unittest.mock
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
-from pykatib.cli.main import main
+from katib_in_process import Ended, run_here
 
 PATIENCE_SECONDS = 30.0
 """Far beyond what anything takes: reached only by a test that fails."""
@@ -70,14 +67,6 @@ def manifest(name: str = "tiny", *, script: str = QUICK, max_trials: int = 3, ma
 _READING = frozenset({"get", "describe", "best", "logs", "export", "export-model", "validate", "algorithms"})
 
 
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-
 class Katib:
     """The command line on one home folder."""
 
@@ -99,7 +88,7 @@ class Katib:
     def __call__(self, *arguments: object, stdin: str = "", environment: Mapping[str, str] | None = None) -> Ended:
         """Runs a command to its end: in this process where it only reads, for that is faster."""
         if arguments and arguments[0] in _READING and not environment:
-            return self._here([str(argument) for argument in arguments])
+            return run_here([str(argument) for argument in arguments], folder=self.folder, environment=self.environment)
         done = subprocess.run(
             _argv(arguments),
             input=stdin,
@@ -111,22 +100,6 @@ class Katib:
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
-
-    def _here(self, arguments: list[str]) -> Ended:
-        out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
-        with (
-            unittest.mock.patch.dict(os.environ, self.environment, clear=True),
-            contextlib.chdir(self.folder),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            status = main(arguments)
-        texts = []
-        for stream in (out, err):
-            stream.flush()
-            stream.seek(0)
-            texts.append(stream.read())
-        return Ended(status, *texts)
 
     @contextlib.contextmanager
     def started(self, *arguments: object) -> "Iterator[subprocess.Popen[str]]":

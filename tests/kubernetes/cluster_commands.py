@@ -1,19 +1,16 @@
 """`katib` on a cluster as a person runs it: a kubeconfig with contexts, commands in processes of their own."""
 
-import contextlib
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import unittest.mock
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from pykatib.cli.main import main
+from katib_in_process import Ended, run_here
 from pykatib.store.kubernetes.api_server import ApiServer
 
 PATIENCE_SECONDS = 60.0
@@ -52,14 +49,6 @@ def manifest(name: str = "search", *, trials: int = 4, namespace: str = "", algo
 
 
 _SHORT = frozenset({"get", "describe", "best", "export", "logs", "stop", "delete", "validate"})
-
-
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
 
 
 class ClusterKatib:
@@ -110,7 +99,7 @@ class ClusterKatib:
     def __call__(self, *arguments: object, context: str = "lab") -> Ended:
         """Runs a command to its end: in this process where it follows nothing, for that is faster."""
         if arguments[0] in _SHORT:
-            return self._here(self._argv(arguments, context)[3:])
+            return run_here(self._argv(arguments, context)[3:], folder=self.folder, environment=self.environment)
         done = subprocess.run(
             self._argv(arguments, context),
             stdin=subprocess.DEVNULL,
@@ -122,22 +111,6 @@ class ClusterKatib:
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
-
-    def _here(self, arguments: list[str]) -> Ended:
-        out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
-        with (
-            unittest.mock.patch.dict(os.environ, self.environment, clear=True),
-            contextlib.chdir(self.folder),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            status = main(arguments)
-        texts = []
-        for stream in (out, err):
-            stream.flush()
-            stream.seek(0)
-            texts.append(stream.read())
-        return Ended(status, *texts)
 
     @contextmanager
     def started(self, *arguments: object, context: str = "lab") -> "Iterator[subprocess.Popen[str]]":

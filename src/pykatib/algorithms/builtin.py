@@ -140,13 +140,22 @@ RANDOM_FRACTION = SettingInfo(
 )
 
 
-def _proposer(default: str) -> SettingInfo:
-    return SettingInfo(
-        name="proposer",
-        kind="text",
-        default=default,
-        choices=("random", "tpe", "multivariate-tpe", "bayesianoptimization"),
-        help="Where new configurations come from: at random, or from that algorithm as a model of the results.",
+def _halving_settings(*, proposer: str) -> tuple[SettingInfo, ...]:
+    """Those of asha and bohb, which differ in where new configurations come from unless told."""
+    return (
+        RANDOM_STATE,
+        RESOURCE_NAME,
+        MOST_RESOURCE,
+        LEAST_RESOURCE,
+        ETA,
+        SettingInfo(
+            name="proposer",
+            kind="text",
+            default=proposer,
+            choices=("random", "tpe", "multivariate-tpe", "bayesianoptimization"),
+            help="Where new configurations come from: at random, or from that algorithm as a model of the results.",
+        ),
+        RANDOM_FRACTION,
     )
 
 
@@ -379,15 +388,7 @@ BUILTIN: tuple[AlgorithmInfo, ...] = (
         name="asha",
         summary="Successive halving without waiting: every configuration starts small, one in eta goes on.",
         create=from_module("pykatib.algorithms.halving.asha", "Asha"),
-        settings=(
-            RANDOM_STATE,
-            RESOURCE_NAME,
-            MOST_RESOURCE,
-            LEAST_RESOURCE,
-            ETA,
-            _proposer("random"),
-            RANDOM_FRACTION,
-        ),
+        settings=_halving_settings(proposer="random"),
         rules=(has_parameters, makes_a_ladder),
         searched=with_room_for_the_resource,
     ),
@@ -395,15 +396,7 @@ BUILTIN: tuple[AlgorithmInfo, ...] = (
         name="bohb",
         summary="Hyperband whose configurations come from a model of the results so far.",
         create=from_module("pykatib.algorithms.halving.bohb", "Bohb"),
-        settings=(
-            RANDOM_STATE,
-            RESOURCE_NAME,
-            MOST_RESOURCE,
-            LEAST_RESOURCE,
-            ETA,
-            _proposer("multivariate-tpe"),
-            RANDOM_FRACTION,
-        ),
+        settings=_halving_settings(proposer="multivariate-tpe"),
         rules=(has_parameters, makes_a_ladder),
         searched=with_room_for_the_resource,
     ),

@@ -11,7 +11,6 @@ from decimal import Decimal
 
 from pykatib.algorithms.contract import ParameterValue
 from pykatib.algorithms.parameters import Choice, Double, Integer, Parameter, SteppedDouble
-from pykatib.algorithms.space import SearchSpace
 
 _LEAST = 1.0
 _TOLERANCE = 1e-9  # ln 243 / ln 3 is a little less than 5 in floating point
@@ -47,11 +46,6 @@ class Ladder:
         amount = float(value)
         reached = [level for level, least in enumerate(self._amounts) if amount >= least]
         return reached[-1] if reached else 0
-
-
-def widened(space: SearchSpace, parameter: Parameter) -> SearchSpace:
-    """The space with a parameter of the same name in the place of its own."""
-    return space.replaced(parameter)
 
 
 def range_of(parameter: Parameter) -> tuple[float, float]:

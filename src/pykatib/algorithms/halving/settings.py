@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pykatib.algorithms.description import Settings, nearest
-from pykatib.algorithms.halving.ladder import Ladder, range_of, widened
+from pykatib.algorithms.halving.ladder import Ladder, range_of
 from pykatib.algorithms.problem import Problem
 from pykatib.algorithms.restricted import RestrictedSpace
 from pykatib.api.errors import FieldError
@@ -83,7 +83,7 @@ def states_its_end(problem: Problem, settings: Settings) -> Sequence[FieldError]
 
 def with_room_for_the_resource(problem: Problem, settings: Settings) -> Problem:
     """The problem in whose space every level is; the same where its range is no placeholder."""
-    space = widened(problem.space, ladder_of(problem, settings).parameter)
+    space = problem.space.replaced(ladder_of(problem, settings).parameter)
     return msgspec.structs.replace(problem, space=space)
 
 

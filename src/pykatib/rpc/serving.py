@@ -1,6 +1,7 @@
 """A gRPC server as a process: it listens, serves until it is asked to stop, and lets calls under way end."""
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterable
@@ -42,10 +43,24 @@ class Serving:
 
 
 def stop_signal() -> threading.Event:
-    """An event that SIGTERM and SIGINT set from now on. For the main thread."""
+    """An event that SIGTERM and SIGINT set from now on. To be called by the main thread.
+
+    A handler in Python runs when the main thread comes round, which it does not while it waits for the event, and it
+    must not set the event in the middle of that thread's own call of `wait`. So the interpreter writes into a pipe,
+    whichever thread a signal reaches, and a thread that reads there sets the event.
+    """
     asked = threading.Event()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def pass_on() -> None:
+        os.read(reader, 1)
+        asked.set()
+
+    threading.Thread(target=pass_on, name="stop-signal", daemon=True).start()
     return asked
 
 

@@ -213,6 +213,24 @@ def test_a_process_that_dies_while_it_is_idle_is_replaced(scene: Scene, pool: Ca
     assert isinstance(scene.outcomes["t1"], Done)
 
 
+def test_a_trial_that_was_on_its_way_to_a_dying_idle_process_is_given_to_another(
+    scene: Scene, pool: Callable[..., PoolExecutor]
+) -> None:
+    executor = pool(objectives.says_who)
+    scene.run(executor, "t0")
+    first = scene.outcomes["t0"]
+    assert isinstance(first, Done)
+    pid = int(float(first.metrics["pid"]))
+    os.kill(pid, signal.SIGSTOP)
+    executor.submit("t1", {})
+    os.kill(pid, signal.SIGKILL)
+    scene.work(executor, lambda: "t1" in {*scene.outcomes, *scene.losses})
+    second = scene.outcomes["t1"]
+    assert isinstance(second, Done)
+    assert second.metrics["pid"] != first.metrics["pid"]
+    assert not scene.losses
+
+
 def test_a_pool_whose_processes_cannot_start_fails_its_trials_and_says_so(
     scene: Scene, pool: Callable[..., PoolExecutor], monkeypatch: pytest.MonkeyPatch
 ) -> None:

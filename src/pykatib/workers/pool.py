@@ -1,7 +1,8 @@
 """Worker processes for objective functions: an executor that keeps Python processes and hands them Trials.
 
 The function travels once to each worker, by cloudpickle, so that functions of notebooks, closures and lambdas work. A
-worker that dies takes one Trial with it, which fails and says how; another worker takes its place.
+worker that dies takes one Trial with it, which fails and says how; another worker takes its place. One that dies while
+it is idle takes none, though a Trial was on its way to it: what it has not said to have begun is given to a new one.
 """
 
 import contextlib
@@ -33,6 +34,11 @@ class _Process:
         ours, theirs = socket.socketpair()
         life_reader, self._life_writer = os.pipe()
         self.job_name: str | None = None
+        self.parameters: dict[str, Any] = {}
+        self.was_idle = False
+        """Whether it has ended a Trial, and so is able to run one."""
+        self.has_begun = False
+        """Whether the Trial that it was given last has begun."""
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pykatib.workers.pool_worker", str(theirs.fileno()), str(life_reader)],
@@ -56,7 +62,7 @@ class _Process:
 
     def run(self, job_name: str, parameters: dict[str, Any]) -> None:
         """Hands over a Trial. Raises OSError when the process is gone."""
-        self.job_name = job_name
+        self.job_name, self.parameters, self.has_begun = job_name, parameters, False
         self.connection.send_bytes(pickle.dumps(("run", job_name, parameters)))
 
     def end(self, *, now: bool = True) -> str:
@@ -179,10 +185,13 @@ class PoolExecutor:
         if message[0] == "metrics":
             _, job_name, metrics, timestamp = message
             self._sink.metrics(job_name, metrics, timestamp=timestamp)
+        elif message[0] == "begun":
+            process.has_begun = True
         elif message[0] == "outcome":
             _, job_name, outcome = message
             self._busy.pop(job_name, None)
             process.job_name = None
+            process.was_idle = True
             self._idle.append(process)
             self._sink.outcome(job_name, outcome)
 
@@ -192,6 +201,9 @@ class PoolExecutor:
         if process in self._idle:
             self._idle.remove(process)
         if job_name is not None and self._busy.pop(job_name, None) is not None:
+            if process.was_idle and not process.has_begun:
+                self.submit(job_name, process.parameters)
+                return
             message = f"the worker process ended with {how} while it ran this Trial"
             if how == "signal SIGKILL":
                 message += "; perhaps the kernel killed it for want of memory"

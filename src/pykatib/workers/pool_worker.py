@@ -5,6 +5,7 @@ Started as `python -m pykatib.workers.pool_worker FD`; FD is a socket to the poo
     pool → worker   ("objective", sys.path, cloudpickled function, objective metric name, environment)
                     ("run", job name, parameters)
     worker → pool   ("ready",)
+                    ("begun", job name)
                     ("metrics", job name, metrics, timestamp)
                     ("outcome", job name, Done | Raised | Stopped)
 
@@ -62,6 +63,7 @@ class _Worker:
                 self.send("ready")
             else:
                 _, job_name, parameters = message
+                self.send("begun", job_name)
                 self.send("outcome", job_name, self._run(objective, job_name, parameters, metric_name))
 
     def _load(self, pickled: bytes) -> Objective:

@@ -4,8 +4,10 @@ It is started by a program `node` that KUBE_NODE names, or `../shared/kube/node`
 and Debian. Its state is below KUBE_DIR.
 """
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +27,7 @@ class RealNode:
         self.folder = Path(os.environ.get("KUBE_DIR") or "/var/tmp/kube-node")
         self.kubeconfig = self.folder / "kubeconfig"
         self.was_started = False
+        self._foreign: set[int] = set()  # processes in Pods that were there before
 
     def check(self) -> None:
         """Raises Unstartable where there can be none."""
@@ -41,6 +44,7 @@ class RealNode:
         if self.is_up():
             return
         self.was_started = True
+        self._foreign = _in_pods()
         # The node's name server follows this folder, and misses it where it is made later than itself.
         (self.folder / "dns" / "hosts.d").mkdir(parents=True, exist_ok=True)
         done = subprocess.run([self.program, "up"], capture_output=True, text=True)
@@ -49,10 +53,15 @@ class RealNode:
             raise RuntimeError(f"the node did not come up:\n{done.stdout}{done.stderr}")
 
     def stop(self) -> None:
-        """Takes the node down if it was started here."""
-        if self.was_started:
-            subprocess.run([self.program, "down"], check=True, capture_output=True)
-            self.was_started = False
+        """Takes the node down if it was started here, with all that runs in its Pods."""
+        if not self.was_started:
+            return
+        subprocess.run([self.program, "down"], check=True, capture_output=True)
+        self.was_started = False
+        # What a Pod's container runs may outlive both its Pod and the runtime that started it.
+        for pid in _in_pods() - self._foreign:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def is_up(self) -> bool:
         """Whether the node answers and takes Pods."""
@@ -84,3 +93,14 @@ class RealNode:
         done = subprocess.run([*command, *arguments], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+
+def _in_pods() -> set[int]:
+    """The processes of this machine that run in Pods."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it has just ended
+                if "/kubepods" in (entry / "cgroup").read_text():
+                    found.add(int(entry.name))
+    return found
